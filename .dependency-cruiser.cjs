@@ -1,0 +1,49 @@
+// Imports point down only: daemon -> src; nbd -> block -> iscsi -> transport -> {iser, memory} -> reactor;
+// scsi, wire and errors stand under all of them.
+const layers = {
+  nbd: ['block', 'memory', 'reactor', 'wire', 'errors'],
+  block: ['iscsi', 'scsi', 'memory', 'reactor', 'wire', 'errors'],
+  iscsi: ['transport', 'scsi', 'memory', 'reactor', 'wire', 'errors'],
+  transport: ['iser', 'memory', 'reactor', 'wire', 'errors'],
+  iser: ['wire', 'errors'],
+  memory: ['reactor', 'wire', 'errors'],
+  reactor: ['wire', 'errors'],
+  scsi: ['wire', 'errors'],
+  wire: ['errors'],
+  errors: [],
+};
+module.exports = {
+  forbidden: [
+    ...Object.entries(layers).map(([layer, below]) => ({
+      name: `${layer}-imports-down`,
+      severity: 'error',
+      from: { path: `^src/${layer}(/|\\.ts$)` },
+      to: { path: '^src/', pathNot: `^src/(${[layer, ...below].join('|')})(/|\\.ts$)` },
+    })),
+    {
+      name: 'src-not-daemon',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(daemon|test)/' },
+    },
+    {
+      name: 'daemon-not-test',
+      severity: 'error',
+      from: { path: '^daemon/' },
+      to: { path: '^test/' },
+    },
+    {
+      name: 'src-has-no-process',
+      comment: 'the library reads no argv, environment or files of its own accord',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(node:)?(fs|fs/promises|child_process|process|net)$' },
+    },
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
+};
