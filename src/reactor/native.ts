@@ -112,16 +112,27 @@ export interface NativeSystem {
   listenUnix(path: string, mode: number, backlog: number): number;
   closeFd(fd: number): void;
   duplicateFd(fd: number): number;
-  /** sd_notify(3); false when there is no notification socket. */
-  sdNotify(state: string): boolean;
+  /** shutdown(2), both directions: the peer sees the end even while copies of the fd are open elsewhere. */
+  shutdownFd(fd: number): void;
+  /** Whether the peer of a stream socket has closed or shut down its end. */
+  hasHungUp(fd: number): boolean;
+  /** sd_notify(3); false when there is no notification socket. `fds` go along (FDSTORE=1). */
+  sdNotify(state: string, fds?: readonly number[]): boolean;
   /** sd_watchdog_enabled(3): microseconds, 0 when off. */
   watchdogMicroseconds(): number;
   /** sd_listen_fds(3) with the environment left alone: fds that systemd passed. */
   listenFds(): { readonly fd: number; readonly name: string; readonly listening: boolean }[];
+  /** Pages that are in memory, and those touched later, stay there; untouched ones are not allocated (MCL_ONFAULT). */
   lockMemory(): void;
   setIoFlusher(): void;
   setOomScoreAdjust(value: number): void;
+  /** RLIMIT_MEMLOCK in bytes; Infinity = no limit. */
   memlockLimit(): { readonly soft: number; readonly hard: number };
+  /**
+   * execve(2) with the present environment: returns only by throwing. `argv[0]` is the program's own name. Standard input, output
+   * and error and `inheritedFds` stay open.
+   */
+  execute(program: string, argv: readonly string[], inheritedFds?: readonly number[]): never;
   nbdConnect(attach: NativeNbdAttach): Promise<number>;
   nbdDisconnect(index: number): Promise<void>;
   nbdReconfigure(

@@ -73,6 +73,7 @@ export interface DeviceLimits {
 export interface Reactor {
   readonly arena: ArenaMemory;
 
+  /** The fd is the reactor's from here on, also when this throws. */
   openStream(fd: number, sink: StreamSink): ObjectId;
   /** Numeric address only. */
   connectStream(address: string, port: number, sink: StreamSink): ObjectId;
@@ -81,6 +82,12 @@ export interface Reactor {
 
   /** One receive at a time per stream. minimumLength >= 1. */
   receive(stream: ObjectId, offset: number, minimumLength: number, maximumLength: number): void;
+  /**
+   * Ends the stream's pending receive: `onReceived` follows with what has landed (maybe nothing) and errno ECANCELED (125),
+   * unless the receive completes by itself first. Needed to hand a socket to another process without losing a byte;
+   * a reactor without it has no such guarantee.
+   */
+  cancelReceive?(stream: ObjectId): void;
   /** Segment 2 may be empty (length2 = 0). The memory must stay as it is until the send is reported or the stream closed. */
   send(
     stream: ObjectId,

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <rdma/rdma_cma.h>
+
+#include <memory>
+#include <string>
+
+#include "reactor/device_events.h"
+#include "reactor/object.h"
+
+namespace iserd {
+
+struct EventChannelDeleter {
+  void operator()(rdma_event_channel* channel) const { rdma_destroy_event_channel(channel); }
+};
+using EventChannel = std::unique_ptr<rdma_event_channel, EventChannelDeleter>;
+
+struct CmIdDeleter {
+  void operator()(rdma_cm_id* id) const { rdma_destroy_id(id); }
+};
+using CmId = std::unique_ptr<rdma_cm_id, CmIdDeleter>;
+
+struct ProtectionDomainDeleter {
+  void operator()(ibv_pd* pd) const { ibv_dealloc_pd(pd); }
+};
+using ProtectionDomain = std::unique_ptr<ibv_pd, ProtectionDomainDeleter>;
+
+// One reactor's share of a verbs device: the protection domain, and the device's asynchronous
+// events in the epoll set. JavaScript thread; shared by the reactor's connections and memory
+// regions on the device, gone with the last of them.
+class RdmaDevice {
+ public:
+  struct Limits {
+    std::string device;
+    uint32_t max_qp_read_atomic;  // RDMA READs one QP may have to serve at a time
+    uint32_t max_qp_work_requests;
+    bool on_demand_paging;
+  };
+
+  // `id` is bound to the device (its address is resolved).
+  [[nodiscard]] static Result<std::shared_ptr<RdmaDevice>> Open(
+      ReactorContext& context, rdma_cm_id* id, uint32_t device_id,
+      std::shared_ptr<DeviceEventMailbox> mailbox);
+  RdmaDevice(ReactorContext& context, uint32_t device_id, ibv_context* verbs,
+             std::shared_ptr<DeviceEventMailbox> mailbox);
+  RdmaDevice(const RdmaDevice&) = delete;
+  RdmaDevice& operator=(const RdmaDevice&) = delete;
+  ~RdmaDevice();
+
+  // Names the protection domain to TypeScript.
+  [[nodiscard]] uint32_t id() const { return id_; }
+  [[nodiscard]] ibv_context* verbs() const { return verbs_; }
+  [[nodiscard]] ibv_pd* pd() const { return pd_.get(); }
+  [[nodiscard]] Result<Limits> QueryLimits() const;
+  void ReadEvents() { DeviceEventHub::Instance().ReadEvents(verbs_); }
+  // Spreads completion queues over the device's interrupt vectors.
+  [[nodiscard]] int NextCompletionVector();
+
+ private:
+  [[nodiscard]] Result<void> Anchor(rdma_cm_id* id);
+
+  ReactorContext& context_;
+  const uint32_t id_;
+  ibv_context* const verbs_;  // librdmacm's, one per device and process
+  std::shared_ptr<DeviceEventMailbox> mailbox_;
+  int next_vector_ = 0;
+  // librdmacm closes a device that was removed once no id is bound to it. This one keeps it until
+  // the protection domain, which memory regions may keep longer than any connection, is gone.
+  EventChannel anchor_channel_;
+  CmId anchor_;
+  ProtectionDomain pd_;
+};
+
+}  // namespace iserd

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <sys/resource.h>
+
+#include <string>
+#include <vector>
+
+#include "error.h"
+
+namespace iserd {
+
+// Every page that is in memory stays there, and so does every page that is touched from now on.
+// Pages never touched stay unallocated (MCL_ONFAULT): V8 reserves far more address space than it
+// uses.
+[[nodiscard]] Result<void> LockMemory();
+
+// PR_SET_IO_FLUSHER (Linux 5.6, CAP_SYS_RESOURCE): memory reclaim on behalf of this thread, and of
+// every thread and program it starts later, does not wait for I/O that the process itself must
+// serve.
+[[nodiscard]] Result<void> SetIoFlusher();
+
+// /proc/self/oom_score_adj, -1000 to 1000.
+[[nodiscard]] Result<void> SetOomScoreAdjust(int value);
+
+[[nodiscard]] Result<rlimit> MemlockLimit();
+
+// execve(2) with the present environment. Standard input, output and error and `inherited` go
+// along: Node.js marks every fd it was started with close-on-exec. Returns only on failure.
+[[nodiscard]] Error Execute(const std::string& program, const std::vector<std::string>& arguments,
+                            const std::vector<int>& inherited);
+
+}  // namespace iserd
