@@ -8,6 +8,8 @@ export const RegistrationAccess = {
   localWrite: 1,
   remoteRead: 2,
   remoteWrite: 4,
+  /** On-demand paging: the device faults pages in, nothing is pinned. Only the `odp` strategy asks for it. */
+  onDemand: 8,
 } as const;
 
 /** What a strategy gives for a range: valid until `release`. Negative = `notRegistered`. */
@@ -39,10 +41,13 @@ export interface RegistrationStatistics {
 
 export interface RegistrationStrategy {
   readonly name: 'cache' | 'static' | 'copy' | 'per-io' | 'odp';
+  /** Longest range that `acquire` can ever satisfy; asking for more is an error, not a wait. */
+  readonly maximumLength: number;
   /**
    * A registration that covers [offset, offset+length) with at least `access`. `notRegistered` means that none can be had until
    * something is released: the caller waits and asks again (never fails the I/O). For `copy` the payload is copied
-   * into the registered pool here when access has remoteRead.
+   * into the registered pool here, unless access is localWrite alone or remoteWrite without remoteRead; localWrite alone
+   * (rings of headers and receives, kept for long) is registered where it lies.
    */
   acquire(offset: number, length: number, access: number): RegistrationId;
   lkey(registration: RegistrationId): number;
