@@ -94,7 +94,10 @@ export interface Transport {
   connect(portal: Portal): void;
   /** A slot, or -1 (wait for onWritable). The session fills in the BHS (its ITT too) and the columns of `pdus`. */
   newPdu(): number;
-  /** Hands the PDU over; `dataSegmentLength` is written into the BHS here, from the column. */
+  /**
+   * Hands the PDU over; `dataSegmentLength` is written into the BHS here, from the column. A slot whose answer is in may be
+   * queued again: every request of one login or text exchange bears the same tag (RFC 7143 §11.12, §11.10.4).
+   */
   queuePdu(pdu: number): void;
   /** The session is done with the PDU (its response is in, or none is expected and it is queued). Read data is in place before onPdu. */
   freePdu(pdu: number): void;
