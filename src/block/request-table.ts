@@ -45,6 +45,12 @@ export interface RequestOwner {
   onRequestDone(request: number): void;
 }
 
+/** Somebody who found the table full. */
+export interface RequestSlotWaiter {
+  /** A slot is free: try again (and add yourself again if it was gone). */
+  onRequestSlotFree(): void;
+}
+
 export class RequestTable {
   readonly capacity: number;
   readonly operation: Uint8Array;
@@ -65,6 +71,8 @@ export class RequestTable {
   readonly owner: (RequestOwner | undefined)[];
   readonly #free: Int32Array;
   #freeCount: number;
+  /** Front ends that wait for a slot, longest first; empty unless the table is too small for the load. */
+  readonly #waiters: RequestSlotWaiter[] = [];
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -102,6 +110,14 @@ export class RequestTable {
     assert(this.owner[request] !== undefined, 'request freed twice');
     this.owner[request] = undefined;
     this.#free[this.#freeCount++] = request;
+    while (this.#waiters.length > 0 && this.#freeCount > 0) {
+      this.#waiters.shift()?.onRequestSlotFree();
+    }
+  }
+
+  /** Calls `waiter` once when a slot has become free, from within `free`. Added once until then. */
+  addWaiter(waiter: RequestSlotWaiter): void {
+    this.#waiters.push(waiter);
   }
 
   /** Ends a request: tells its owner. */
