@@ -1,0 +1,43 @@
+import { maximumPayloadLength } from './constants.ts';
+
+/** What one client may cost. All lengths in bytes. */
+export interface NbdLimits {
+  /** Requests accepted and not yet answered. */
+  readonly requests: number;
+  /** Payload of requests accepted whose memory is not free yet. One request is always let through. */
+  readonly bytesInFlight: number;
+  /** READ or WRITE; at most 32 MiB, which every server should take. */
+  readonly payloadLength: number;
+  /** Payload of a refused WRITE up to this length is read and thrown away; a longer one ends the connection. */
+  readonly discardLength: number;
+  /** Receive buffer of a connection; payloads are used where they landed in it. */
+  readonly chunkLength: number;
+  /** From greeting to transmission phase. */
+  readonly handshakeMs: number;
+  /** Options before the connection is closed. */
+  readonly options: number;
+  /** Data of one option that is looked at. */
+  readonly optionLength: number;
+  /** Data of one option that is read and thrown away with NBD_REP_ERR_TOO_BIG; a longer one ends the connection. */
+  readonly optionDiscardLength: number;
+}
+
+export const defaultLimits: NbdLimits = {
+  requests: 128,
+  bytesInFlight: 64 * 1024 * 1024,
+  payloadLength: maximumPayloadLength,
+  discardLength: 2 * maximumPayloadLength,
+  chunkLength: 64 * 1024,
+  handshakeMs: 10_000,
+  options: 64,
+  optionLength: 8 * 1024,
+  optionDiscardLength: 64 * 1024,
+};
+
+/** Time as the connection sees it: injected, so that tests own it. */
+export interface NbdTimers {
+  /** Milliseconds, monotonic. */
+  now(): number;
+  /** Calls `callback` once after `delayMs`; the result cancels it. */
+  schedule(delayMs: number, callback: () => void): () => void;
+}
