@@ -1,0 +1,175 @@
+import yargs from 'yargs';
+import { logLevels, registrationNames } from '../config/schema.ts';
+
+export interface ServeCommand {
+  readonly kind: 'serve';
+  readonly url: string;
+  readonly socket: string | undefined;
+  readonly device: string | undefined;
+  readonly stdio: boolean;
+  readonly readOnly: boolean;
+  readonly lanes: number;
+  readonly registration: (typeof registrationNames)[number];
+  readonly initiatorName: string | undefined;
+  readonly pinLimit: string;
+  readonly chapSecretFile: string | undefined;
+  readonly mutualChapUser: string | undefined;
+  readonly mutualChapSecretFile: string | undefined;
+  readonly headerDigest: string;
+  readonly dataDigest: string;
+  readonly replacementTimeout: number;
+  readonly controlSocket: string | undefined;
+  readonly logLevel: (typeof logLevels)[number];
+}
+
+export interface ConfigCommand {
+  readonly kind: 'config';
+  readonly config: string;
+}
+
+const digests = ['none', 'crc32c', 'prefer-crc32c'];
+
+/** Parses iserd's command line. Prints help, version or usage errors itself (exit code 2) and then gives undefined. */
+export async function parseDaemonArguments(
+  argv: readonly string[],
+): Promise<ServeCommand | ConfigCommand | undefined> {
+  let command: ServeCommand | ConfigCommand | undefined;
+  await yargs(argv)
+    .scriptName('iserd')
+    .usage(
+      '$0 serve URL [options]   one LUN in the foreground\n$0 --config FILE         the volumes of a configuration file',
+    )
+    .option('config', { type: 'string', describe: 'configuration file (TOML)', requiresArg: true })
+    .command(
+      'serve <url>',
+      'serve one LUN until SIGTERM or SIGINT',
+      (builder) =>
+        builder
+          .positional('url', {
+            type: 'string',
+            demandOption: true,
+            describe: 'iser://[user@]host[:port]/iqn/lun, or iscsi://',
+          })
+          .option('socket', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'listen for NBD clients on this Unix path',
+          })
+          .option('device', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'attach a kernel device: auto or /dev/nbdN',
+          })
+          .option('stdio', {
+            type: 'boolean',
+            default: false,
+            describe: 'serve the one client on standard input (inetd style)',
+          })
+          .option('read-only', { type: 'boolean', default: false, describe: 'refuse writes' })
+          .option('lanes', {
+            type: 'number',
+            default: 1,
+            describe: 'sessions, each on a thread of its own',
+          })
+          .option('registration', {
+            choices: registrationNames,
+            default: 'cache' as const,
+            describe: 'how buffers are registered for RDMA',
+          })
+          .option('initiator-name', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'our iSCSI name',
+          })
+          .option('pin-limit', {
+            type: 'string',
+            default: '256MiB',
+            describe: 'most memory that registrations pin',
+          })
+          .option('chap-secret-file', {
+            type: 'string',
+            requiresArg: true,
+            describe: "file with the URL user's CHAP secret (mode 0600)",
+          })
+          .option('mutual-chap-user', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'the target must prove to be this user',
+          })
+          .option('mutual-chap-secret-file', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'with this secret',
+          })
+          .option('header-digest', { choices: digests, default: 'none', describe: 'TCP only' })
+          .option('data-digest', { choices: digests, default: 'none', describe: 'TCP only' })
+          .option('replacement-timeout', {
+            type: 'number',
+            default: 120,
+            describe: 'seconds to wait for a lost target before EIO; -1 for ever',
+          })
+          .option('control-socket', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'answer iserctl on this Unix path',
+          })
+          .option('log-level', {
+            choices: logLevels,
+            default: 'info' as const,
+            describe: 'least severe level logged',
+          })
+          .example(
+            '$0 serve iser://10.0.0.5/iqn.2026-11.org.example:disk/0 --device auto',
+            'as a kernel device',
+          )
+          .example(
+            '$0 serve iscsi://10.0.0.5/iqn.2026-11.org.example:disk/0 --socket /run/disk.sock',
+            'for QEMU or nbdcopy',
+          ),
+      (parsed) => {
+        command = {
+          kind: 'serve',
+          url: parsed.url,
+          socket: parsed.socket,
+          device: parsed.device,
+          stdio: parsed.stdio,
+          readOnly: parsed['read-only'],
+          lanes: parsed.lanes,
+          registration: parsed.registration,
+          initiatorName: parsed['initiator-name'],
+          pinLimit: parsed['pin-limit'],
+          chapSecretFile: parsed['chap-secret-file'],
+          mutualChapUser: parsed['mutual-chap-user'],
+          mutualChapSecretFile: parsed['mutual-chap-secret-file'],
+          headerDigest: parsed['header-digest'],
+          dataDigest: parsed['data-digest'],
+          replacementTimeout: parsed['replacement-timeout'],
+          controlSocket: parsed['control-socket'],
+          logLevel: parsed['log-level'],
+        };
+      },
+    )
+    .command(
+      '$0',
+      false,
+      (builder) => builder,
+      (parsed) => {
+        if (parsed.config === undefined)
+          throw new Error('either `serve URL` or `--config FILE` is needed; see --help');
+        command = { kind: 'config', config: parsed.config };
+      },
+    )
+    .strict()
+    .help()
+    .exitProcess(false)
+    .fail(usageFailure)
+    .parseAsync();
+  return command;
+}
+
+/** Usage errors go to stderr in one line and end with exit code 2. */
+export function usageFailure(message: string | null, error: Error | undefined): never {
+  throw new UsageError(message ?? error?.message ?? 'bad usage');
+}
+
+export class UsageError extends Error {}

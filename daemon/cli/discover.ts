@@ -1,0 +1,49 @@
+import { ConfigurationError } from '../../src/errors.ts';
+import type { DiscoveredTarget } from '../../src/iscsi/discovery.ts';
+import { discoverTargets } from '../../src/iscsi/discovery-session.ts';
+import { systemTimers } from '../../src/iscsi/timers.ts';
+import { resolveHost } from '../lane/resolve-host.ts';
+import { loginTemplate, transportFactory } from '../lane/session-settings.ts';
+import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
+
+/** `iserctl discover URL`: one discovery session, one SendTargets=All, one logout (RFC 7143 §4.3, Appendix C). */
+export async function printDiscovery(
+  options: TargetOptions & { readonly json: boolean },
+): Promise<void> {
+  const { targetName, lun, ...spec } = portalSpec(options);
+  if (targetName !== undefined || lun !== undefined) {
+    throw new ConfigurationError(
+      'bad-url',
+      'discovery asks a portal: the URL must end after host and port, as in iser://10.0.0.5',
+    );
+  }
+  const targets = await withLane(({ memory }) =>
+    discoverTargets({
+      createTransport: transportFactory(spec.transport, memory),
+      arena: memory.reactor.arena,
+      pool: memory.pool,
+      timers: systemTimers,
+      resolve: resolveHost,
+      portal: spec.portals[0],
+      login: loginTemplate(spec),
+      isid: spec.isid,
+      timeoutMs: spec.loginTimeoutMs,
+    }),
+  );
+  process.stdout.write(
+    options.json ? `${JSON.stringify(targets, undefined, 2)}\n` : describeTargets(targets),
+  );
+}
+
+/** A line per target, and under it one per portal; a target without portals is reached through the portal that was asked. */
+export function describeTargets(targets: readonly DiscoveredTarget[]): string {
+  if (targets.length === 0) return 'the portal offers no targets to this initiator\n';
+  const lines = targets.flatMap(({ targetName, portals }) => [
+    targetName,
+    ...portals.map(({ address, port, tag }) => {
+      const host = address.includes(':') ? `[${address}]` : address;
+      return `  ${host}:${port},${tag}`;
+    }),
+  ]);
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,35 @@
+import { ConfigurationError } from '../../src/errors.ts';
+import { formatSize } from '../config/size.ts';
+import type { SessionReport } from '../lane/messages.ts';
+import { formatFields } from './table.ts';
+import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
+
+/** `iserctl inspect URL`: one login, one probe, one logout. */
+export async function printInspection(
+  options: TargetOptions & { readonly json: boolean },
+): Promise<void> {
+  const { targetName, lun, ...rest } = portalSpec(options);
+  if (targetName === undefined || lun === undefined) {
+    throw new ConfigurationError(
+      'bad-url',
+      'the URL must name a target and a LUN: iser://host/iqn.…/0',
+    );
+  }
+  const report = await withLane((lane) => lane.handlers.openSession({ ...rest, targetName, lun }));
+  process.stdout.write(
+    options.json ? `${JSON.stringify(report, undefined, 2)}\n` : describeReport(report),
+  );
+}
+
+function describeReport(report: SessionReport): string {
+  const { geometry } = report;
+  const identity = {
+    identity: report.identity,
+    vendor: report.vendor,
+    product: report.product,
+    revision: report.revision,
+    size: `${geometry.sizeBytes} bytes (${formatSize(geometry.sizeBytes)})`,
+    ...report.features,
+  };
+  return `logical unit\n${formatFields(identity)}\nnegotiated at login\n${formatFields(report.keys)}\n`;
+}

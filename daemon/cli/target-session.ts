@@ -1,0 +1,92 @@
+/** Settings of the one-shot commands (`discover`, `inspect`): a lane in this very thread, no daemon needed. */
+import { ConfigurationError } from '../../src/errors.ts';
+import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { readSecretFile } from '../config/secret-file.ts';
+import { Lane } from '../lane/lane.ts';
+import type { ChapAccount, SessionSpec } from '../lane/messages.ts';
+import { defaultInitiatorName, randomIsid } from '../volume-spec.ts';
+
+export interface TargetOptions {
+  readonly url: string;
+  readonly 'initiator-name'?: string | undefined;
+  readonly 'chap-secret-file'?: string | undefined;
+}
+
+const arenaBytes = 16 * 2 ** 20;
+const connectSeconds = 20;
+
+/** Runs `use` with a small lane and closes it whatever happens. Events go to standard error when they are warnings. */
+export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
+  const lane = new Lane(
+    {
+      registration: 'cache',
+      pinLimitBytes: arenaBytes,
+      arenaBytes,
+      hugePages: false,
+      spinMicroseconds: 0,
+      requestCapacity: 16,
+    },
+    (event) => {
+      if (event.event === 'log' && (event.level === 'warn' || event.level === 'error')) {
+        process.stderr.write(`iserctl: ${event.message} ${JSON.stringify(event.fields)}\n`);
+      }
+    },
+  );
+  try {
+    return await use(lane);
+  } finally {
+    await lane.handlers.close({});
+  }
+}
+
+/** A session specification without target and LUN, from a URL and options. Throws ConfigurationError. */
+export function portalSpec(options: TargetOptions): Omit<SessionSpec, 'targetName' | 'lun'> & {
+  readonly targetName: string | undefined;
+  readonly lun: number | undefined;
+} {
+  const url = parseTargetUrl(options.url);
+  if (url.secret !== undefined) {
+    process.stderr.write(
+      'iserctl: the secret on the command line can be read by every user; use --chap-secret-file\n',
+    );
+  }
+  const chap = account(url.user, url.secret, options['chap-secret-file']);
+  const milliseconds = connectSeconds * 1000;
+  return {
+    volume: 'iserctl',
+    transport: url.transport,
+    portals: [{ host: url.host, port: url.port }],
+    targetName: url.targetName,
+    lun: url.lun,
+    initiatorName: options['initiator-name'] ?? defaultInitiatorName(),
+    isid: randomIsid(),
+    ...(chap === undefined ? {} : { chap }),
+    headerDigest: 'none',
+    dataDigest: 'none',
+    readOnly: false,
+    replacementTimeoutMs: milliseconds,
+    commandTimeoutMs: milliseconds,
+    loginTimeoutMs: milliseconds,
+    nopIntervalMs: 5000,
+    nopTimeoutMs: 5000,
+  };
+}
+
+function account(
+  user: string | undefined,
+  secret: string | undefined,
+  secretFile: string | undefined,
+): ChapAccount | undefined {
+  if (user === undefined) {
+    if (secretFile === undefined) return undefined;
+    throw new ConfigurationError('chap-user', '--chap-secret-file needs a user in the URL');
+  }
+  if (secretFile !== undefined) return { user, secret: readSecretFile(secretFile) };
+  if (secret === undefined) {
+    throw new ConfigurationError(
+      'chap-secret',
+      `no secret for user "${user}": use --chap-secret-file`,
+    );
+  }
+  return { user, secret: new TextEncoder().encode(secret) };
+}

@@ -1,0 +1,73 @@
+import { CodedError } from '../../src/errors.ts';
+import { LaneMemory } from './lane-memory.ts';
+import { LaneSession } from './lane-session.ts';
+import type { LaneEvent, LaneMethod, LaneMethods, LaneOptions } from './messages.ts';
+
+type Handlers = {
+  readonly [M in LaneMethod]: (parameters: LaneMethods[M][0]) => Promise<LaneMethods[M][1]>;
+};
+
+/** One lane: a reactor, its memory, the sessions placed on it. Everything in it runs on the thread that made it. */
+export class Lane {
+  readonly memory: LaneMemory;
+  readonly #options: LaneOptions;
+  readonly #emit: (event: LaneEvent) => void;
+  readonly #sessions = new Map<number, LaneSession>();
+  #nextSession = 0;
+  #heartbeat = 0;
+
+  constructor(options: LaneOptions, emit: (event: LaneEvent) => void) {
+    this.#options = options;
+    this.#emit = emit;
+    this.memory = new LaneMemory(options);
+  }
+
+  readonly handlers: Handlers = {
+    openSession: async (spec) => {
+      const session = new LaneSession(this.#nextSession++, spec, this.memory, this.#emit);
+      this.#sessions.set(session.id, session);
+      try {
+        return await session.open();
+      } catch (error) {
+        this.#sessions.delete(session.id);
+        throw error;
+      }
+    },
+    serveSocket: ({ session, ...client }) => {
+      this.#session(session).serve(client);
+      return Promise.resolve({});
+    },
+    drainSession: async ({ session, timeoutMs }) => ({
+      drained: await this.#session(session).drain(timeoutMs),
+    }),
+    closeSession: async ({ session }) => {
+      await this.#session(session).close();
+      this.#sessions.delete(session);
+      return {};
+    },
+    statistics: () => {
+      const { totalBytes, usedBytes, peakUsedBytes } = this.memory.pool.statistics;
+      return Promise.resolve({
+        heartbeat: ++this.#heartbeat,
+        arenaBytes: Math.max(totalBytes, this.#options.arenaBytes),
+        usedBytes,
+        peakUsedBytes,
+        requestsInFlight: this.memory.requests.inFlight,
+        registrations: this.memory.registrationReports(),
+        sessions: [...this.#sessions.values()].map((session) => session.statistics()),
+      });
+    },
+    close: async () => {
+      await Promise.all([...this.#sessions.values()].map((session) => session.close()));
+      this.#sessions.clear();
+      this.memory.close();
+      return {};
+    },
+  };
+
+  #session(id: number): LaneSession {
+    const session = this.#sessions.get(id);
+    if (session === undefined) throw new CodedError('no-session', `no session ${id} on this lane`);
+    return session;
+  }
+}

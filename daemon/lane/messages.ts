@@ -1,0 +1,159 @@
+/** What the main thread and a lane's worker thread say to each other: JSON-RPC in spirit, structured clones in form. */
+import type { BlockGeometry } from '../../src/block/device.ts';
+
+export interface LaneOptions {
+  readonly registration: 'cache' | 'static' | 'copy' | 'per-io';
+  readonly pinLimitBytes: number;
+  readonly arenaBytes: number;
+  readonly hugePages: boolean;
+  readonly spinMicroseconds: number;
+  readonly requestCapacity: number;
+}
+
+export interface ChapAccount {
+  readonly user: string;
+  readonly secret: Uint8Array;
+}
+
+export type DigestWish = 'none' | 'crc32c' | 'prefer-crc32c';
+
+/** One session to one logical unit, as a lane opens it. */
+export interface SessionSpec {
+  /** Volume name: for logs. */
+  readonly volume: string;
+  readonly transport: 'iser' | 'tcp';
+  readonly portals: readonly { readonly host: string; readonly port: number }[];
+  readonly targetName: string;
+  readonly lun: number;
+  readonly initiatorName: string;
+  /** 6 bytes; the same at every login of this session (RFC 7143 §10.1.1, session reinstatement). */
+  readonly isid: Uint8Array;
+  readonly chap?: ChapAccount;
+  readonly mutualChap?: ChapAccount;
+  readonly headerDigest: DigestWish;
+  readonly dataDigest: DigestWish;
+  readonly readOnly: boolean;
+  /** Infinity: wait for ever. */
+  readonly replacementTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+  readonly loginTimeoutMs: number;
+  readonly nopIntervalMs: number;
+  readonly nopTimeoutMs: number;
+}
+
+export interface SessionReport {
+  readonly session: number;
+  readonly geometry: BlockGeometry;
+  /** Stable identity of the logical unit (VPD 83 or 80). */
+  readonly identity: string;
+  readonly vendor: string;
+  readonly product: string;
+  readonly revision: string;
+  /** What the LU supports, by name, for people. */
+  readonly features: Readonly<Record<string, string | number | boolean>>;
+  /** Every key negotiated or declared at login. */
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+export interface SessionStatistics {
+  readonly session: number;
+  readonly state: string;
+  readonly transport: 'iser' | 'tcp';
+  readonly portal: string;
+  readonly reconnects: number;
+  readonly clients: number;
+  readonly inFlight: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly others: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly errors: number;
+}
+
+export interface RegistrationReport {
+  readonly device: string;
+  readonly strategy: string;
+  readonly hits: number;
+  readonly misses: number;
+  readonly evictions: number;
+  readonly retries: number;
+  readonly failures: number;
+  readonly entries: number;
+  readonly pinnedBytes: number;
+  readonly registrationMicroseconds: number;
+}
+
+export interface LaneStatistics {
+  readonly heartbeat: number;
+  readonly arenaBytes: number;
+  readonly usedBytes: number;
+  readonly peakUsedBytes: number;
+  readonly requestsInFlight: number;
+  readonly registrations: readonly RegistrationReport[];
+  readonly sessions: readonly SessionStatistics[];
+}
+
+/** Method name to [parameters, result]. */
+export interface LaneMethods {
+  openSession: [SessionSpec, SessionReport];
+  /** Serves a connected socket. `handshake` false: the kernel's end, already in the transmission phase. */
+  serveSocket: [
+    {
+      readonly session: number;
+      /** Chosen by the caller; `clientEnded` bears it. */
+      readonly client: number;
+      readonly fd: number;
+      readonly handshake: boolean;
+      readonly exportName: string;
+    },
+    Record<string, never>,
+  ];
+  /** Stops taking requests from every client of the session and waits for what is in flight. */
+  drainSession: [
+    { readonly session: number; readonly timeoutMs: number },
+    { readonly drained: boolean },
+  ];
+  /** Closes clients, logs out, forgets the session. */
+  closeSession: [{ readonly session: number }, Record<string, never>];
+  statistics: [Record<string, never>, LaneStatistics];
+  close: [Record<string, never>, Record<string, never>];
+}
+
+export type LaneMethod = keyof LaneMethods;
+
+export type LaneRequest = {
+  [M in LaneMethod]: {
+    readonly sequence: number;
+    readonly method: M;
+    readonly parameters: LaneMethods[M][0];
+  };
+}[LaneMethod];
+
+export interface LaneFailure {
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export type LaneReply =
+  | { readonly sequence: number; readonly result: LaneMethods[LaneMethod][1] }
+  | { readonly sequence: number; readonly failure: LaneFailure };
+
+/** Things that happen without being asked for. */
+export type LaneEvent =
+  | {
+      readonly event: 'log';
+      readonly level: 'error' | 'warn' | 'info' | 'debug';
+      readonly message: string;
+      readonly fields: Readonly<Record<string, string | number>>;
+    }
+  | {
+      readonly event: 'clientEnded';
+      readonly session: number;
+      readonly client: number;
+      readonly handshake: boolean;
+      readonly reason: string;
+    };
+
+export type LaneMessage = LaneReply | LaneEvent;

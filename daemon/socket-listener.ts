@@ -1,0 +1,62 @@
+/** Unix sockets on which NBD clients come in. The main thread accepts; lanes serve. */
+import { NbdListener } from '../src/nbd/listener.ts';
+import { loadNative } from '../src/reactor/native.ts';
+import { NativeReactor } from '../src/reactor/native-reactor.ts';
+import { unlinkSync } from 'node:fs';
+import { system } from './system.ts';
+
+export interface SocketListener {
+  /** A client that came by this listener is gone. */
+  clientClosed(): void;
+  close(): void;
+}
+
+const maximumClients = 128;
+const backlog = 64;
+const socketMode = 0o600;
+/** Accepting needs no buffers, only a reactor. */
+const arenaBytes = 2 ** 16;
+const batchCapacity = 64;
+
+/** All listeners of the daemon, on one small reactor. */
+export class SocketListeners {
+  #reactor: NativeReactor | undefined;
+
+  /** @param where a path, or a listening fd that was passed to us (whose path is not ours to remove). */
+  listen(where: string | number, onConnection: (fd: number) => void): SocketListener {
+    const fd = typeof where === 'number' ? where : system.listenUnix(where, socketMode, backlog);
+    const listener = new NbdListener(fd, {
+      reactor: this.#getReactor(),
+      maximumClients,
+      onConnection,
+    });
+    return {
+      clientClosed: () => {
+        listener.clientClosed();
+      },
+      close: () => {
+        listener.close();
+        if (typeof where === 'string') unlinkSync(where);
+      },
+    };
+  }
+
+  close(): void {
+    this.#reactor?.closeAll();
+    this.#reactor = undefined;
+  }
+
+  #getReactor(): NativeReactor {
+    if (this.#reactor === undefined) {
+      const native = loadNative();
+      const arena = new native.Arena(arenaBytes, false);
+      this.#reactor = new NativeReactor({
+        native,
+        arena,
+        capacity: batchCapacity,
+        spinMicroseconds: 0,
+      });
+    }
+    return this.#reactor;
+  }
+}

@@ -1,0 +1,126 @@
+import type { LaneEvent, LaneOptions, LaneStatistics } from './lane/messages.ts';
+import { LaneThread } from './lane/lane-thread.ts';
+import type { Logger } from './logging.ts';
+import { Volume, type VolumeSurroundings } from './volume.ts';
+import type { VolumeSpec } from './volume-spec.ts';
+
+export interface SupervisorOptions {
+  readonly lane: LaneOptions;
+  /** Most lanes there may be: the number of cores. */
+  readonly maximumLanes: number;
+  readonly surroundings: Omit<VolumeSurroundings, 'logger'>;
+  readonly logger: Logger;
+  /** A volume or a lane cannot go on. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** Volumes to lanes; start and stop order. Sessions are placed on the lane that has fewest. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #lanes: LaneThread[] = [];
+  readonly #volumes = new Map<string, Volume>();
+  readonly #sessionsOnLane: number[] = [];
+  readonly #heartbeats: number[] = [];
+  #stopping = false;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  get volumes(): readonly Volume[] {
+    return [...this.#volumes.values()];
+  }
+
+  /** Starts all volumes at once. Resolves with the failures, by volume name; volumes that started serve on. */
+  async start(specs: readonly VolumeSpec[]): Promise<ReadonlyMap<string, Error>> {
+    const sessions = specs.reduce((sum, spec) => sum + spec.sessions.length, 0);
+    const most = Math.max(...specs.map((spec) => spec.sessions.length), this.#options.maximumLanes);
+    const wanted = Math.min(sessions, most);
+    while (this.#lanes.length < wanted) this.#startLane();
+    const failures = new Map<string, Error>();
+    await Promise.all(
+      specs.map(async (spec) => {
+        const volume = new Volume(spec, this.#placeSessions(spec), {
+          ...this.#options.surroundings,
+          logger: this.#options.logger.child({ volume: spec.name }),
+        });
+        this.#volumes.set(spec.name, volume);
+        try {
+          await volume.start();
+        } catch (error) {
+          failures.set(spec.name, error as Error);
+        }
+      }),
+    );
+    return failures;
+  }
+
+  /** Stops volumes (drain, detach, log out), then lanes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.volumes.map((volume) => volume.stop()));
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+  }
+
+  laneStatistics(): Promise<LaneStatistics[]> {
+    return Promise.all(this.#lanes.map((lane) => lane.call('statistics', {})));
+  }
+
+  /** True when each lane's loop has advanced since the last call: feeds the watchdog. The answer is one call old. */
+  alive(): boolean {
+    const advanced = this.#heartbeats.every((heartbeat) => heartbeat > 0);
+    this.#heartbeats.fill(0);
+    this.#lanes.forEach((lane, index) => {
+      void lane
+        .call('statistics', {})
+        .then(() => {
+          this.#heartbeats[index] = 1;
+        })
+        .catch(() => undefined);
+    });
+    return advanced;
+  }
+
+  #startLane(): void {
+    const index = this.#lanes.length;
+    this.#lanes.push(
+      new LaneThread(
+        index,
+        this.#options.lane,
+        (event) => {
+          this.#onLaneEvent(index, event);
+        },
+        (error) => {
+          if (!this.#stopping) this.#options.onFailure(error);
+        },
+      ),
+    );
+    this.#sessionsOnLane.push(0);
+    this.#heartbeats.push(1);
+  }
+
+  /** A lane for each session of the volume, all different while there are enough. */
+  #placeSessions(spec: VolumeSpec): LaneThread[] {
+    const chosen: number[] = [];
+    for (let i = 0; i < spec.sessions.length; i++) {
+      let best = -1;
+      for (let lane = 0; lane < this.#lanes.length; lane++) {
+        if (chosen.includes(lane) && chosen.length < this.#lanes.length) continue;
+        if (best === -1 || this.#sessionsOnLane[lane] < this.#sessionsOnLane[best]) best = lane;
+      }
+      this.#sessionsOnLane[best]++;
+      chosen.push(best);
+    }
+    return chosen.map((lane) => this.#lanes[lane]);
+  }
+
+  #onLaneEvent(lane: number, event: LaneEvent): void {
+    if (event.event === 'log') {
+      this.#options.logger.log(event.level, event.message, event.fields);
+      return;
+    }
+    for (const volume of this.#volumes.values()) {
+      if (volume.ownsSession(this.#lanes[lane], event.session)) volume.onClientEnded(event);
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/** What the supervisor needs to serve one volume, made from a configuration file or from a `serve` command line. */
+import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { makeIsid } from '../src/iscsi/isid.ts';
+import type { Config, VolumeConfig } from './config/schema.ts';
+import { readSecretFile } from './config/secret-file.ts';
+import type { ChapAccount, SessionSpec } from './lane/messages.ts';
+
+export interface VolumeSpec {
+  readonly name: string;
+  /** Without its secret: safe to show. */
+  readonly target: string;
+  readonly device: string | undefined;
+  readonly socket: string | undefined;
+  /** One per lane; they differ in their ISID. */
+  readonly sessions: readonly SessionSpec[];
+}
+
+export function defaultInitiatorName(): string {
+  return `iqn.2026-11.io.iserd:${hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]/g, '-')}`;
+}
+
+/** An ISID that no other session has: for one-shot logins. */
+export function randomIsid(): Uint8Array {
+  return makeIsid(randomBytes(3).readUIntBE(0, 3), 0);
+}
+
+/**
+ * The 24 bits that tell our sessions apart. For a configured volume they come from names, so that after a crash the next daemon
+ * reinstates the very session it had (RFC 7143 §6.3.5).
+ */
+function isidBits(seed: string | undefined): number {
+  return (
+    seed === undefined ? randomBytes(3) : createHash('sha256').update(seed).digest()
+  ).readUIntBE(0, 3);
+}
+
+export interface VolumeSpecOptions {
+  readonly initiatorName: string;
+  readonly volume: VolumeConfig;
+  readonly chap: ChapAccount | undefined;
+  readonly mutualChap: ChapAccount | undefined;
+  /** Whether the next daemon with this configuration is to take over our sessions. */
+  readonly stableIsid: boolean;
+}
+
+export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
+  const { volume, initiatorName } = options;
+  const { url } = volume;
+  const seed = options.stableIsid
+    ? `${initiatorName}\n${volume.name}\n${url.targetName}\n${url.lun}`
+    : undefined;
+  const bits = isidBits(seed);
+  const sessions = Array.from({ length: volume.lanes }, (_, lane): SessionSpec => {
+    return {
+      volume: volume.name,
+      transport: url.transport,
+      portals: [{ host: url.host, port: url.port }],
+      targetName: url.targetName,
+      lun: url.lun,
+      initiatorName,
+      isid: makeIsid(bits, lane),
+      ...(options.chap === undefined ? {} : { chap: options.chap }),
+      ...(options.mutualChap === undefined ? {} : { mutualChap: options.mutualChap }),
+      headerDigest: volume.header_digest,
+      dataDigest: volume.data_digest,
+      readOnly: volume.read_only,
+      replacementTimeoutMs: volume.replacement_timeout,
+      commandTimeoutMs: volume.command_timeout,
+      loginTimeoutMs: volume.login_timeout,
+      nopIntervalMs: volume.nop_interval,
+      nopTimeoutMs: volume.nop_timeout,
+    };
+  });
+  const host = url.host.includes(':') ? `[${url.host}]` : url.host;
+  const scheme = url.transport === 'iser' ? 'iser' : 'iscsi';
+  return {
+    name: volume.name,
+    target: `${scheme}://${host}:${url.port}/${url.targetName}/${url.lun}`,
+    device: volume.device === 'none' ? undefined : volume.device,
+    socket: volume.socket,
+    sessions,
+  };
+}
+
+/** Reads secrets and names sessions for every volume of a configuration file. Throws ConfigurationError. */
+export function volumeSpecs(config: Config): VolumeSpec[] {
+  const initiatorName = config.initiator.name ?? defaultInitiatorName();
+  return config.volume.map((volume) =>
+    makeVolumeSpec({
+      initiatorName,
+      volume,
+      chap: account(volume.chap_user, volume.chap_secret_file),
+      mutualChap: account(volume.mutual_chap_user, volume.mutual_chap_secret_file),
+      stableIsid: true,
+    }),
+  );
+}
+
+function account(
+  user: string | undefined,
+  secretFile: string | undefined,
+): ChapAccount | undefined {
+  if (user === undefined || secretFile === undefined) return undefined;
+  return { user, secret: readSecretFile(secretFile) };
+}
