@@ -1,0 +1,115 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+export const iserdPath = `${repository}dist/daemon/iserd.js`;
+export const iserctlPath = `${repository}dist/daemon/iserctl.js`;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end; killed after `timeoutMs`. */
+export function run(
+  program: string,
+  argv: readonly string[],
+  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, argv, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: options.env ?? process.env,
+    });
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
+
+/** Like `run`, but a non-zero end is an error that shows what the program said. */
+export async function runOk(
+  program: string,
+  argv: readonly string[],
+  options: { timeoutMs?: number } = {},
+): Promise<string> {
+  const { code, signal, stdout, stderr } = await run(program, argv, options);
+  if (code !== 0) {
+    throw new Error(
+      `${program} ${argv.join(' ')}: ${signal ?? `exit ${code}`}\n${stdout}\n${stderr}`,
+    );
+  }
+  return stdout;
+}
+
+/** A running `iserd serve`: started when its ready line is out. */
+export class IserdProcess {
+  readonly device: string | undefined;
+  readonly uri: string | undefined;
+  readonly child: ChildProcess;
+  readonly #ended: Promise<Finished>;
+  readonly #log: () => string;
+
+  private constructor(
+    child: ChildProcess,
+    ready: string,
+    ended: Promise<Finished>,
+    log: () => string,
+  ) {
+    this.child = child;
+    this.device = /device=(\S+)/.exec(ready)?.[1];
+    this.uri = /uri=(\S+)/.exec(ready)?.[1];
+    this.#ended = ended;
+    this.#log = log;
+  }
+
+  /** `argv` after the program name: ["serve", url, …] or ["--config", file]. Rejects with the log if it ends before it is ready. */
+  static async start(argv: readonly string[]): Promise<IserdProcess> {
+    const child = spawn(process.execPath, [iserdPath, ...argv], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stderr = '';
+    let stdout = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const ended = new Promise<Finished>((resolve) => {
+      child.on('close', (code, signal) => {
+        resolve({ code, signal, stdout, stderr });
+      });
+    });
+    const ready = await new Promise<string>((resolve, reject) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        stdout += `${line}\n`;
+        if (line.startsWith('ready ')) resolve(line);
+      });
+      child.on('error', reject);
+      void ended.then(({ code, signal }) => {
+        reject(new Error(`iserd ended (${signal ?? code}) before it was ready:\n${stderr}`));
+      });
+    });
+    return new IserdProcess(child, ready, ended, () => stderr);
+  }
+
+  get log(): string {
+    return this.#log();
+  }
+
+  /** Sends the signal and waits for the end. */
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Finished> {
+    this.child.kill(signal);
+    return this.#ended;
+  }
+
+  get ended(): Promise<Finished> {
+    return this.#ended;
+  }
+}

@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# Boots Debian's stock kernel in QEMU over this machine's own root file system (shared read-only, writes go to a RAM
+# overlay) and runs one command in it as root. The guest has what a build machine lacks: soft-RoCE, /dev/nbd, LIO, ib_iser.
+#
+#   test/vm/run.sh [-m MIB] [-c CPUS] [-t SECONDS] [-o DIRECTORY] [-v] COMMAND [ARGUMENT...]
+#
+#   -m  guest memory, default 3072       -o  host directory that the guest sees, writable, as $ISERD_VM_OUT
+#   -c  guest CPUs, default 2            -v  show the kernel's console too
+#   -t  time limit, default 600 s
+#
+# The exit status is the command's; 124 = time limit, 125 = the guest ended without reporting one. Standard output and
+# standard error arrive together on standard output. The working directory is the same in the guest, but nothing under
+# /tmp, /run or /dev can be seen there.
+#
+# Environment: ISERD_VM_KERNEL  root of an unpacked kernel package to boot instead of Debian's current one
+#              ISERD_VM_ACCEL   QEMU accelerator; default is emulation, `kvm` where that really works
+#              ISERD_VM_APPEND  more kernel command line
+#              ISERD_VM_ENV     names of environment variables to hand to the guest, separated by spaces
+set -euo pipefail
+
+fail() {
+  echo "${0##*/}: $*" >&2
+  exit 2
+}
+
+memory=3072 cpus=2 limit=600 out='' verbose=no
+while getopts 'm:c:t:o:v' option; do
+  case $option in
+    m) memory=$OPTARG ;;
+    c) cpus=$OPTARG ;;
+    t) limit=$OPTARG ;;
+    o) out=$OPTARG ;;
+    v) verbose=yes ;;
+    *) exit 2 ;;
+  esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || fail "no command (see the head of this file)"
+for tool in qemu-system-x86_64 busybox cpio modprobe depmod; do
+  command -v "$tool" >/dev/null || fail "$tool is missing: run test/setup.sh test"
+done
+
+# The guest mounts its own /tmp, /run and /dev over the host's.
+visible_in_guest() {
+  case $1/ in /tmp/* | /run/* | /dev/* | /var/run/*) return 1 ;; esac
+}
+visible_in_guest "$PWD" || fail "$PWD cannot be seen in the guest: clone the project somewhere but /tmp, /run, /dev"
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/iserd
+
+# Prints the root of an unpacked kernel package; downloads it (without installing) when it is not in the cache.
+kernel_root() {
+  if [ -n "${ISERD_VM_KERNEL:-}" ]; then
+    realpath "$ISERD_VM_KERNEL"
+    return
+  fi
+  local package root partial
+  package=$(apt-cache depends --important linux-image-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+  root=$cache/kernel/$package
+  if [ -z "$package" ] || { [ ! -d "$root" ] && ! apt-cache show "$package" >/dev/null 2>&1; }; then
+    # No package lists: whatever was downloaded before will do.
+    root=$(find "$cache/kernel" -mindepth 1 -maxdepth 1 -name 'linux-image-*' 2>/dev/null | sort -V | tail -n 1)
+    [ -n "$root" ] || fail 'no kernel package is known: run apt-get update'
+  fi
+  if [ ! -d "$root" ]; then
+    echo "downloading $package into $cache" >&2
+    mkdir -p "$cache/kernel"
+    partial=$(mktemp -d "$cache/kernel/.partial-XXXXXX")
+    (cd "$partial" && apt-get download -q "$package" >&2) || fail "cannot download $package"
+    dpkg -x "$partial"/*.deb "$partial/root"
+    # Whoever is second when two runs download at once keeps the first one's copy.
+    mv -T "$partial/root" "$root" 2>/dev/null || true
+    rm -rf "$partial"
+  fi
+  echo "$root"
+}
+
+root=$(kernel_root)
+visible_in_guest "$root" || fail "the kernel package $root cannot be seen in the guest"
+modules=$root/lib/modules
+[ -d "$modules" ] || modules=$root/usr/lib/modules
+version=$(find "$modules" -mindepth 1 -maxdepth 1 -printf '%f\n' | head -n 1)
+kernel=$root/boot/vmlinuz-$version
+[ -e "$kernel" ] || kernel=$modules/$version/vmlinuz
+[ -e "$kernel" ] || fail "no kernel image in $root"
+# depmod and modprobe look for modules under lib/ of their base directory.
+[ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
+[ -e "$modules/$version/modules.dep.bin" ] || depmod -b "$root" "$version"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/iserd-vm-XXXXXX")
+qemu=''
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+  if [ -n "$qemu" ]; then kill "$qemu" 2>/dev/null || true; fi
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Modules needed before the root is mounted, in load order; prints nothing for what is built in.
+early_modules() {
+  local module
+  for module in virtio_pci 9p 9pnet_virtio overlay virtio_console; do
+    modprobe -d "$root" -S "$version" --show-depends "$module" 2>/dev/null || true
+  done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+}
+
+build_initrd() {
+  local tree=$work/initrd.d file number=100
+  mkdir -p "$tree/modules"
+  cp "$(command -v busybox)" "$tree/busybox"
+  cp "$(dirname "$(realpath "$0")")/guest/init" "$tree/init"
+  chmod +x "$tree/init"
+  while read -r file; do
+    number=$((number + 1))
+    case $file in
+      *.xz) xz -dc "$file" >"$tree/modules/$number.ko" ;;
+      *) cp "$file" "$tree/modules/$number.ko" ;;
+    esac
+  done < <(early_modules)
+  write_job "$@" >"$tree/job"
+  (cd "$tree" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/initrd"
+}
+
+# The script that the guest runs after its root is in place; its second line is for guest/init.
+write_job() {
+  local name
+  echo '#!/bin/bash'
+  printf 'ISERD_VM_MODULES=%q\n' "$modules/$version"
+  for name in ${ISERD_VM_ENV:-}; do
+    if [ -n "${!name+set}" ]; then printf 'export %s=%q\n' "$name" "${!name}"; fi
+  done
+  if [ -n "$out" ]; then
+    echo 'export ISERD_VM_OUT=/run/iserd-vm/out'
+    echo 'mkdir -p /run/iserd-vm/out'
+    echo 'mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out /run/iserd-vm/out'
+  fi
+  printf 'cd %q || exit 126\n' "$PWD"
+  printf '%q ' "$@"
+  echo
+}
+
+build_initrd "$@"
+
+# shellcheck disable=SC2054 # the commas are QEMU's
+arguments=(
+  -accel "${ISERD_VM_ACCEL:-tcg,thread=multi,tb-size=512}" -cpu max -smp "$cpus" -m "$memory"
+  -nodefaults -display none -no-reboot -nic none
+  -kernel "$kernel" -initrd "$work/initrd"
+  -append "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on ${ISERD_VM_APPEND:-}"
+  -serial "file:$work/console"
+  -fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
+  -device virtio-9p-pci,fsdev=host,mount_tag=host
+  -device virtio-rng-pci -device virtio-serial-pci
+  -chardev "file,id=status,path=$work/status" -device virtserialport,chardev=status,name=status
+  -chardev "file,id=output,path=$work/output" -device virtserialport,chardev=output,name=output
+)
+if [ -n "$out" ]; then
+  mkdir -p "$out"
+  arguments+=(
+    -fsdev "local,id=out,path=$(realpath "$out"),security_model=none"
+    -device "virtio-9p-pci,fsdev=out,mount_tag=out"
+  )
+fi
+
+touch "$work/console" "$work/status"
+if [ "$verbose" = yes ]; then tail -f "$work/console" --pid=$$ >&2 & fi
+# A stdio character device would count as closed as soon as standard input is at its end; a FIFO does not. Descriptor 9
+# keeps it open until QEMU has ended, even if QEMU never gets as far as opening it.
+mkfifo "$work/output"
+exec 9<>"$work/output"
+cat "$work/output" 9>&- &
+reader=$!
+timeout "$limit" qemu-system-x86_64 "${arguments[@]}" </dev/null >"$work/qemu.log" 2>&1 9>&- &
+qemu=$!
+ended=0
+wait "$qemu" || ended=$?
+qemu=''
+exec 9>&-
+wait "$reader"
+status=$(tr -dc '0-9' <"$work/status")
+if [ -n "$status" ]; then exit "$status"; fi
+tail -n 40 "$work/console" "$work/qemu.log" >&2
+if [ "$ended" = 124 ]; then
+  echo "${0##*/}: the guest was stopped after $limit s" >&2
+  exit 124
+fi
+echo "${0##*/}: the guest ended without an exit status (QEMU's was $ended)" >&2
+exit 125
