@@ -5,6 +5,7 @@ import { usageFailure } from './cli/daemon-arguments.ts';
 import { printDiscovery } from './cli/discover.ts';
 import { printInspection } from './cli/inspect.ts';
 import { printStatus } from './cli/status.ts';
+import { ConfigurationError } from '../src/errors.ts';
 
 /** Exit codes: 0 done; 1 the target or daemon said no, or cannot be reached; 2 bad usage. */
 const initiatorOption = {
@@ -67,6 +68,8 @@ async function main(): Promise<void> {
           .example('$0 status --json', 'the same for scripts'),
       (options) => printStatus(options),
     )
+    .example('$0 status', 'what the daemon is doing')
+    .example('$0 discover iser://10.0.0.5', 'targets of a portal')
     .demandCommand(1, 'which command? see --help')
     .strict()
     .help()
@@ -79,5 +82,5 @@ try {
   await main();
 } catch (error) {
   process.stderr.write(`iserctl: ${(error as Error).message}\n`);
-  process.exitCode = (error as Error).name === 'UsageError' ? 2 : 1;
+  process.exitCode = error instanceof ConfigurationError ? 2 : 1;
 }

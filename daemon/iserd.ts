@@ -38,6 +38,9 @@ async function main(): Promise<number> {
   });
 }
 
+// A log reader that goes away (journald restarting, a closed pipe) must not end the daemon.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -91,12 +91,12 @@ export interface KernelAttachment {
   readonly path: string;
   readonly serverFds: readonly number[];
   /** New capacity, rounded down to whole blocks. All requests in flight must be able to end: the kernel waits for them. */
-  resize(sizeBytes: number): Promise<void>;
+  readonly resize: (sizeBytes: number) => Promise<void>;
   /**
    * Fails whatever is in flight with EIO and lets go of the device. False when another process still has it open: the kernel
    * keeps the dead device until its last close. Idempotent.
    */
-  detach(): Promise<boolean>;
+  readonly detach: () => Promise<boolean>;
 }
 
 type DeviceCalls = Pick<

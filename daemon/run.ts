@@ -47,6 +47,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       },
     },
     logger,
+    onServing: (volume) => {
+      announce(volume, front, logger);
+    },
     onFailure: (error) => {
       logger.error(error.message);
       ending.end(1, 'a lane failed');
@@ -60,7 +63,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   });
   const uninstall = ending.onSignals(['SIGTERM', 'SIGINT']);
   try {
+    // First of all: a second daemon with this configuration must not get as far as logging in with the first one's ISIDs.
+    if (options.controlSocket !== undefined) await control.listen(options.controlSocket);
     const started = supervisor.start(options.specs).then(async (failures) => {
+      if (ending.hasBegun) return;
       for (const [name, error] of failures)
         logger.error(`volume ${name}: ${error.message}`, { code: codeOf(error) });
       if (failures.size === options.specs.length) {
@@ -68,8 +74,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
         return;
       }
       await openFronts(front, supervisor.volumes);
-      if (options.controlSocket !== undefined) await control.listen(options.controlSocket);
-      announce(supervisor.volumes, front, logger);
       notifier.ready(
         `serving ${options.specs.length - failures.size} of ${options.specs.length} volumes`,
       );
@@ -102,29 +106,27 @@ async function openFronts(front: Front, volumes: readonly Volume[]): Promise<voi
   }
 }
 
-/** One line per volume on standard output, for people and scripts: what can be used now. */
-function announce(volumes: readonly Volume[], front: Front, logger: Logger): void {
-  for (const volume of volumes) {
-    if (volume.state !== 'serving') continue;
-    const { devicePath, spec } = volume;
-    const uri =
-      spec.socket === undefined ? undefined : `nbd+unix:///${spec.name}?socket=${spec.socket}`;
-    logger.info('serving', { volume: spec.name, target: spec.target, device: devicePath, uri });
-    if (front === 'stdio') continue;
-    const parts = [`ready ${spec.name}`];
-    if (devicePath !== undefined) parts.push(`device=${devicePath}`);
-    if (uri !== undefined) parts.push(`uri=${uri}`);
-    process.stdout.write(`${parts.join(' ')}\n`);
-  }
+/** A line on standard output, for people and scripts: what can be used now. */
+function announce(volume: Volume, front: Front, logger: Logger): void {
+  const { devicePath, spec } = volume;
+  const uri =
+    spec.socket === undefined ? undefined : `nbd+unix:///${spec.name}?socket=${spec.socket}`;
+  logger.info('serving', { volume: spec.name, target: spec.target, device: devicePath, uri });
+  if (front === 'stdio') return;
+  const parts = [`ready ${spec.name}`];
+  if (devicePath !== undefined) parts.push(`device=${devicePath}`);
+  if (uri !== undefined) parts.push(`uri=${uri}`);
+  process.stdout.write(`${parts.join(' ')}\n`);
 }
 
 function codeOf(error: Error): string | undefined {
   return (error as { code?: string }).code;
 }
 
-/** The first reason to end wins. */
+/** The first reason to end wins, and its exit code. */
 class Ending {
   exitCode = 0;
+  hasBegun = false;
   readonly reached: Promise<string>;
   readonly #reach: (reason: string) => void;
 
@@ -135,7 +137,9 @@ class Ending {
   }
 
   end(exitCode: number, reason: string): void {
-    this.exitCode = Math.max(this.exitCode, exitCode);
+    if (this.hasBegun) return;
+    this.hasBegun = true;
+    this.exitCode = exitCode;
     this.#reach(reason);
   }
 

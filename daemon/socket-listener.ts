@@ -1,7 +1,7 @@
 /** Unix sockets on which NBD clients come in. The main thread accepts; lanes serve. */
 import { NbdListener } from '../src/nbd/listener.ts';
-import { loadNative } from '../src/reactor/native.ts';
-import { NativeReactor } from '../src/reactor/native-reactor.ts';
+import { openReactor, type OpenReactor } from '../src/reactor/open.ts';
+import type { Reactor } from '../src/reactor/reactor.ts';
 import { unlinkSync } from 'node:fs';
 import { system } from './system.ts';
 
@@ -20,7 +20,7 @@ const batchCapacity = 64;
 
 /** All listeners of the daemon, on one small reactor. */
 export class SocketListeners {
-  #reactor: NativeReactor | undefined;
+  #open: OpenReactor | undefined;
 
   /** @param where a path, or a listening fd that was passed to us (whose path is not ours to remove). */
   listen(where: string | number, onConnection: (fd: number) => void): SocketListener {
@@ -42,21 +42,12 @@ export class SocketListeners {
   }
 
   close(): void {
-    this.#reactor?.closeAll();
-    this.#reactor = undefined;
+    this.#open?.close();
+    this.#open = undefined;
   }
 
-  #getReactor(): NativeReactor {
-    if (this.#reactor === undefined) {
-      const native = loadNative();
-      const arena = new native.Arena(arenaBytes, false);
-      this.#reactor = new NativeReactor({
-        native,
-        arena,
-        capacity: batchCapacity,
-        spinMicroseconds: 0,
-      });
-    }
-    return this.#reactor;
+  #getReactor(): Reactor {
+    this.#open ??= openReactor({ arenaBytes, batchCapacity });
+    return this.#open.reactor;
   }
 }

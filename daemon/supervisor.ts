@@ -10,7 +10,9 @@ export interface SupervisorOptions {
   readonly maximumLanes: number;
   readonly surroundings: Omit<VolumeSurroundings, 'logger'>;
   readonly logger: Logger;
-  /** A volume or a lane cannot go on. */
+  /** A volume has begun to serve. */
+  readonly onServing: (volume: Volume) => void;
+  /** A lane cannot go on, and with it the volumes on it. */
   readonly onFailure: (error: Error) => void;
 }
 
@@ -47,6 +49,7 @@ export class Supervisor {
         this.#volumes.set(spec.name, volume);
         try {
           await volume.start();
+          this.#options.onServing(volume);
         } catch (error) {
           failures.set(spec.name, error as Error);
         }

@@ -16,6 +16,9 @@ export interface VolumeSpec {
   readonly sessions: readonly SessionSpec[];
 }
 
+/** The first login is tried for so many login timeouts. */
+const firstLoginFactor = 2;
+
 export function defaultInitiatorName(): string {
   return `iqn.2026-11.io.iserd:${hostname()
     .toLowerCase()
@@ -70,6 +73,7 @@ export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
       replacementTimeoutMs: volume.replacement_timeout,
       commandTimeoutMs: volume.command_timeout,
       loginTimeoutMs: volume.login_timeout,
+      startTimeoutMs: volume.login_timeout * firstLoginFactor,
       nopIntervalMs: volume.nop_interval,
       nopTimeoutMs: volume.nop_timeout,
     };

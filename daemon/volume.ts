@@ -35,6 +35,8 @@ export class Volume {
   #listener: SocketListener | undefined;
   #nextSession = 0;
   #nextClient = 0;
+  /** Settled when `start` has ended, however. */
+  #started: Promise<unknown> = Promise.resolve();
   /** Clients that the listener has accepted and still counts. */
   readonly #acceptedClients = new Set<number>();
 
@@ -81,19 +83,11 @@ export class Volume {
   }
 
   /** Logs in, checks that all sessions reach the same logical unit, attaches the device, opens the socket. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
     this.#state = 'starting';
-    try {
-      await this.#openSessions();
-      if (this.spec.device !== undefined) await this.#attach(this.spec.device);
-      if (this.spec.socket !== undefined) this.listen(this.spec.socket);
-      this.#state = 'serving';
-    } catch (error) {
-      await this.#tearDown();
-      this.#state = 'failed';
-      this.#failure = (error as Error).message;
-      throw error;
-    }
+    const started = this.#start();
+    this.#started = started.catch(() => undefined);
+    return started;
   }
 
   /** Serves NBD clients on a Unix path, or on a listening fd that somebody else opened. */
@@ -113,8 +107,17 @@ export class Volume {
     await this.#serve(this.#nextPlace(), this.#nextClient++, fd, true);
   }
 
-  /** Detaches the device, closes the socket, drains, logs out. Never rejects. */
+  /** Detaches the device, closes the socket, drains, logs out; a start under way is given up first. Never rejects. */
   async stop(): Promise<void> {
+    if (this.#state === 'starting') {
+      this.#state = 'stopping';
+      const volume = this.spec.name;
+      const lanes = [...new Set(this.#lanes)];
+      await Promise.all(
+        lanes.map((lane) => this.#step('giving up logins', lane.call('cancelOpening', { volume }))),
+      );
+      await this.#started;
+    }
     if (this.#state === 'stopped' || this.#state === 'failed') return;
     this.#state = 'stopping';
     await this.#tearDown();
@@ -127,6 +130,29 @@ export class Volume {
     return all.flatMap((statistics, index) =>
       statistics.sessions.filter(({ session }) => session === this.#sessions[index].report.session),
     );
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#openSessions();
+      this.#refuseWhenStopping();
+      if (this.spec.device !== undefined) await this.#attach(this.spec.device);
+      this.#refuseWhenStopping();
+      if (this.spec.socket !== undefined) this.listen(this.spec.socket);
+      this.#state = 'serving';
+    } catch (error) {
+      await this.#tearDown();
+      this.#state = 'failed';
+      this.#failure = (error as Error).message;
+      throw error;
+    }
+  }
+
+  /** `stop` may have been called while something was waited for. */
+  #refuseWhenStopping(): void {
+    if (this.#state === 'stopping') {
+      throw new CodedError('volume-stopped', `${this.spec.name} was stopped while it started`);
+    }
   }
 
   #nextPlace(): PlacedSession {
@@ -191,23 +217,25 @@ export class Volume {
     });
   }
 
+  /** Taking down goes on whatever one step meets. */
+  async #step(what: string, action: Promise<unknown> | undefined): Promise<void> {
+    try {
+      await action;
+    } catch (error) {
+      this.#surroundings.logger.error(`${what}: ${(error as Error).message}`);
+    }
+  }
+
   async #tearDown(): Promise<void> {
-    const { logger } = this.#surroundings;
-    const step = async (what: string, action: Promise<unknown> | undefined): Promise<void> => {
-      try {
-        await action;
-      } catch (error) {
-        logger.error(`${what}: ${(error as Error).message}`);
-      }
-    };
     this.#listener?.close();
     this.#listener = undefined;
-    await step('detaching the device', this.#attachment?.detach());
+    await this.#step('detaching the device', this.#attachment?.detach());
     this.#attachment = undefined;
     await Promise.all(
       this.#sessions.map(async ({ lane, report: { session } }) => {
-        await step('draining', lane.call('drainSession', { session, timeoutMs: drainTimeoutMs }));
-        await step('logging out', lane.call('closeSession', { session }));
+        const drain = lane.call('drainSession', { session, timeoutMs: drainTimeoutMs });
+        await this.#step('draining', drain);
+        await this.#step('logging out', lane.call('closeSession', { session }));
       }),
     );
     this.#sessions = [];

@@ -1,4 +1,5 @@
 import yargs from 'yargs';
+import { ConfigurationError } from '../../src/errors.ts';
 import { logLevels, registrationNames } from '../config/schema.ts';
 
 export interface ServeCommand {
@@ -17,7 +18,10 @@ export interface ServeCommand {
   readonly mutualChapSecretFile: string | undefined;
   readonly headerDigest: string;
   readonly dataDigest: string;
+  /** Seconds. */
   readonly replacementTimeout: number;
+  /** Seconds. */
+  readonly loginTimeout: number;
   readonly controlSocket: string | undefined;
   readonly logLevel: (typeof logLevels)[number];
 }
@@ -108,6 +112,11 @@ export async function parseDaemonArguments(
             default: 120,
             describe: 'seconds to wait for a lost target before EIO; -1 for ever',
           })
+          .option('login-timeout', {
+            type: 'number',
+            default: 20,
+            describe: 'seconds that one login may take; the first is tried for twice as long',
+          })
           .option('control-socket', {
             type: 'string',
             requiresArg: true,
@@ -144,6 +153,7 @@ export async function parseDaemonArguments(
           headerDigest: parsed['header-digest'],
           dataDigest: parsed['data-digest'],
           replacementTimeout: parsed['replacement-timeout'],
+          loginTimeout: parsed['login-timeout'],
           controlSocket: parsed['control-socket'],
           logLevel: parsed['log-level'],
         };
@@ -155,10 +165,12 @@ export async function parseDaemonArguments(
       (builder) => builder,
       (parsed) => {
         if (parsed.config === undefined)
-          throw new Error('either `serve URL` or `--config FILE` is needed; see --help');
+          throw new UsageError('either `serve URL` or `--config FILE` is needed; see --help');
         command = { kind: 'config', config: parsed.config };
       },
     )
+    .example('$0 --config /etc/iserd/iserd.toml', 'every volume of a file')
+    .example('$0 serve iser://10.0.0.5/iqn.2026-11.org.example:disk/0 --device auto', 'one LUN')
     .strict()
     .help()
     .exitProcess(false)
@@ -167,9 +179,15 @@ export async function parseDaemonArguments(
   return command;
 }
 
-/** Usage errors go to stderr in one line and end with exit code 2. */
+/** What yargs calls on failure: with a message when the command line is wrong, without one when a command has failed. */
 export function usageFailure(message: string | null, error: Error | undefined): never {
-  throw new UsageError(message ?? error?.message ?? 'bad usage');
+  if (error !== undefined && (message ?? '') === '') throw error;
+  throw new UsageError(message ?? 'bad usage');
 }
 
-export class UsageError extends Error {}
+/** The command line cannot be used: one line on standard error and exit code 2. */
+export class UsageError extends ConfigurationError {
+  constructor(message: string) {
+    super('usage', message);
+  }
+}

@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../../src/errors.ts';
 import type { DiscoveredTarget } from '../../src/iscsi/discovery.ts';
 import { discoverTargets } from '../../src/iscsi/discovery-session.ts';
-import { systemTimers } from '../../src/iscsi/timers.ts';
+import { systemTimers } from '../../src/timers.ts';
 import { resolveHost } from '../lane/resolve-host.ts';
 import { loginTemplate, transportFactory } from '../lane/session-settings.ts';
 import { portalSpec, withLane, type TargetOptions } from './target-session.ts';

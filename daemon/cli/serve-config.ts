@@ -52,6 +52,7 @@ export function serveConfig(
         header_digest: command.headerDigest,
         data_digest: command.dataDigest,
         replacement_timeout: command.replacementTimeout,
+        login_timeout: command.loginTimeout,
       },
     ],
   });

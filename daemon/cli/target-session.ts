@@ -14,8 +14,10 @@ export interface TargetOptions {
 
 const arenaBytes = 16 * 2 ** 20;
 const connectSeconds = 20;
+/** A person waits: a portal that does not answer is given up soon. */
+const startTimeoutMs = 5000;
 
-/** Runs `use` with a small lane and closes it whatever happens. Events go to standard error when they are warnings. */
+/** Runs `use` with a small lane and closes it whatever happens. */
 export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
   const lane = new Lane(
     {
@@ -26,10 +28,8 @@ export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
       spinMicroseconds: 0,
       requestCapacity: 16,
     },
-    (event) => {
-      if (event.event === 'log' && (event.level === 'warn' || event.level === 'error')) {
-        process.stderr.write(`iserctl: ${event.message} ${JSON.stringify(event.fields)}\n`);
-      }
+    () => {
+      // What stops the command comes as its error.
     },
   );
   try {
@@ -67,6 +67,7 @@ export function portalSpec(options: TargetOptions): Omit<SessionSpec, 'targetNam
     replacementTimeoutMs: milliseconds,
     commandTimeoutMs: milliseconds,
     loginTimeoutMs: milliseconds,
+    startTimeoutMs,
     nopIntervalMs: 5000,
     nopTimeoutMs: 5000,
   };

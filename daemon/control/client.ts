@@ -1,7 +1,9 @@
 import { createConnection } from 'node:net';
-import { createInterface } from 'node:readline';
 import { CodedError } from '../../src/errors.ts';
+import { readLines } from './lines.ts';
 import { responseSchema } from './protocol.ts';
+
+const maximumLineBytes = 16 * 1024 * 1024;
 
 /** Calls one method of the daemon at `path`. Rejects with a CodedError that says what to do next. */
 export async function callControl(
@@ -19,8 +21,8 @@ export async function callControl(
       socket.on('close', () => {
         reject(new CodedError('control-unreachable', `${path}: the daemon closed the connection`));
       });
-      createInterface({ input: socket }).on('line', (line) => {
-        const response = responseSchema.safeParse(JSON.parse(line));
+      readLines(socket, maximumLineBytes, (line) => {
+        const response = responseSchema.safeParse(parseJson(line));
         if (!response.success)
           reject(new CodedError('control-protocol', `${path}: unexpected answer`));
         else if ('error' in response.data)
@@ -31,5 +33,14 @@ export async function callControl(
     });
   } finally {
     socket.destroy();
+  }
+}
+
+/** undefined for what is not JSON: no answer looks like that. */
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
   }
 }

@@ -1,15 +1,17 @@
 import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { createInterface } from 'node:readline';
 import { CodedError } from '../../src/errors.ts';
+import { readLines } from './lines.ts';
 import { requestSchema, RpcError } from './protocol.ts';
 
 export type ControlMethods = Readonly<
   Record<string, (parameters: Record<string, unknown>) => Promise<unknown>>
 >;
 
-const maximumLineLength = 64 * 1024;
+const maximumLineBytes = 64 * 1024;
+/** Answers a client has not taken yet; more and it is cut off. */
+const maximumUnsentBytes = 4 * 1024 * 1024;
 
 /** Serves `methods` on a Unix socket of mode 0600. Start it with `listen`, end it with `close`. */
 export class ControlServer {
@@ -59,15 +61,12 @@ export class ControlServer {
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
-    let unterminated = 0;
-    socket.on('data', (chunk: Buffer) => {
-      const newline = chunk.lastIndexOf(0x0a);
-      unterminated = newline === -1 ? unterminated + chunk.length : chunk.length - newline - 1;
-      if (unterminated > maximumLineLength) socket.destroy();
-    });
-    createInterface({ input: socket }).on('line', (line) => {
+    readLines(socket, maximumLineBytes, (line) => {
+      // Never rejects: a method that fails is an answer.
       void this.#answer(line).then((reply) => {
-        if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
+        if (!socket.writable) return;
+        socket.write(`${JSON.stringify(reply)}\n`);
+        if (socket.writableLength > maximumUnsentBytes) socket.destroy();
       });
     });
   }

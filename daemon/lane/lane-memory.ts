@@ -7,13 +7,10 @@ import { RegistrationCache } from '../../src/memory/registration-cache.ts';
 import { createStrategy, registrarOf } from '../../src/memory/registration-strategies.ts';
 import type { RegistrationStrategy } from '../../src/memory/registration.ts';
 import { SlabPool } from '../../src/memory/slab-pool.ts';
-import { loadNative } from '../../src/reactor/native.ts';
-import type { NativeArena } from '../../src/reactor/native.ts';
-import { NativeReactor } from '../../src/reactor/native-reactor.ts';
+import { openReactor, type OpenReactor } from '../../src/reactor/open.ts';
+import type { Reactor } from '../../src/reactor/reactor.ts';
 import type { LaneOptions, RegistrationReport } from './messages.ts';
 
-/** Entries of a submission or completion batch. */
-const batchCapacity = 1024;
 /** Most registrations a cache keeps. */
 const registrationEntries = 4096;
 /** What one WRITE of zeroes carries at most. */
@@ -30,27 +27,22 @@ interface Registrations {
 }
 
 export class LaneMemory {
-  readonly reactor: NativeReactor;
+  readonly reactor: Reactor;
   readonly pool: SlabPool;
   readonly requests: RequestTable;
   readonly zeroes: ZeroBuffer;
   readonly #options: LaneOptions;
-  readonly #arena: NativeArena;
+  readonly #open: OpenReactor;
   /** By protection domain. */
   readonly #registrations = new Map<number, Registrations>();
   readonly #tidying: NodeJS.Timeout;
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    const native = loadNative();
-    this.#arena = new native.Arena(options.arenaBytes, options.hugePages);
-    this.reactor = new NativeReactor({
-      native,
-      arena: this.#arena,
-      capacity: batchCapacity,
-      spinMicroseconds: options.spinMicroseconds,
-    });
-    this.pool = new SlabPool({ sizeBytes: options.arenaBytes });
+    const { arenaBytes, hugePages, spinMicroseconds } = options;
+    this.#open = openReactor({ arenaBytes, hugePages, spinMicroseconds });
+    this.reactor = this.#open.reactor;
+    this.pool = new SlabPool({ sizeBytes: arenaBytes });
     this.requests = new RequestTable(options.requestCapacity);
     this.#tidying = setInterval(() => {
       this.#tidy();
@@ -88,8 +80,7 @@ export class LaneMemory {
   close(): void {
     clearInterval(this.#tidying);
     for (const { strategy } of this.#registrations.values()) strategy.close();
-    this.reactor.closeAll();
-    this.#arena.close();
+    this.#open.close();
   }
 
   /** Pinned and touched memory follow the load down, too: registrations idle for long go, then the pages of empty segments. */
@@ -101,7 +92,7 @@ export class LaneMemory {
     }
     this.pool.trim((offset, length) => {
       for (const { strategy } of this.#registrations.values()) strategy.invalidate(offset, length);
-      this.#arena.discard(offset, length);
+      this.#open.discard(offset, length);
     });
   }
 

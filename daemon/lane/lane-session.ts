@@ -6,10 +6,11 @@ import { geometryOf } from '../../src/block/profile.ts';
 import { ScsiBlockDevice } from '../../src/block/translator.ts';
 import type { SessionEvent } from '../../src/iscsi/session-options.ts';
 import { Session } from '../../src/iscsi/session.ts';
-import { systemTimers } from '../../src/iscsi/timers.ts';
+import { systemTimers } from '../../src/timers.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
 import { NbdCounter, nbdCounterCount } from '../../src/nbd/counters.ts';
 import { compareIdentity, IdentityDifference } from '../../src/scsi/identity.ts';
+import type { Portal } from '../../src/transport/transport.ts';
 import { iserCapabilities } from '../../src/transport/iser/iser-transport.ts';
 import { tcpCapabilities } from '../../src/transport/tcp/tcp-transport.ts';
 import { ConnectionEnd } from '../../src/transport/transport.ts';
@@ -106,6 +107,11 @@ export class LaneSession {
     }
   }
 
+  /** True for a session of the volume whose `open` has not ended. */
+  isOpeningFor(volume: string): boolean {
+    return this.#spec.volume === volume && this.#device === undefined;
+  }
+
   /** Serves a connected socket, which becomes this session's to close. */
   serve(client: Omit<LaneMethods['serveSocket'][0], 'session'>): void {
     const { client: id, fd, handshake, exportName } = client;
@@ -169,12 +175,11 @@ export class LaneSession {
 
   statistics(): SessionStatistics {
     const counters = this.#counters;
-    const { address, port } = this.#session.portal;
     return {
       session: this.id,
       state: this.#session.state,
       transport: this.#spec.transport,
-      portal: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`,
+      portal: formatPortal(this.#session.portal),
       reconnects: Math.max(0, this.#session.statistics.logins - 1),
       clients: this.#clients.size,
       inFlight: this.#device?.inFlight ?? 0,
@@ -235,9 +240,8 @@ export class LaneSession {
     const expected = event.kind === 'connection-closed' && event.end === ConnectionEnd.requested;
     const level = kind === 'state' || expected ? 'debug' : loudEvents.has(kind) ? 'warn' : 'info';
     const flat: Record<string, string | number> = {};
-    for (const [key, value] of Object.entries(fields)) {
-      flat[key] =
-        typeof value === 'number' || typeof value === 'string' ? value : JSON.stringify(value);
+    for (const [key, value] of Object.entries<Loggable>(fields)) {
+      flat[key] = shown(value);
     }
     this.#say(level, kind.replaceAll('-', ' '), flat);
   }
@@ -254,6 +258,19 @@ export class LaneSession {
       fields: { volume: this.#spec.volume, session: this.id, ...fields },
     });
   }
+}
+
+/** What the fields of events are. */
+type Loggable = string | number | boolean | Portal;
+
+/** A field of an event for a log line. */
+function shown(value: Loggable): string | number {
+  if (typeof value === 'boolean') return String(value);
+  return typeof value === 'object' ? formatPortal(value) : value;
+}
+
+function formatPortal({ address, port }: Portal): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 const loudEvents: ReadonlySet<SessionEvent['kind']> = new Set([

@@ -18,6 +18,8 @@ export class LaneThread {
   readonly #exited: Promise<void>;
   #sequence = 0;
   #closing = false;
+  /** Set when the thread is gone. */
+  #end: Error | undefined;
 
   constructor(
     index: number,
@@ -44,6 +46,7 @@ export class LaneThread {
     this.#exited = new Promise((resolve) => {
       this.#worker.on('exit', (code) => {
         const error = failure ?? new Error(`lane ${index} ended with code ${code}`);
+        this.#end = error;
         for (const { reject } of this.#pending.values()) reject(error);
         this.#pending.clear();
         resolve();
@@ -53,9 +56,10 @@ export class LaneThread {
   }
 
   call<M extends LaneMethod>(method: M, parameters: LaneMethods[M][0]): Promise<LaneMethods[M][1]> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
     const sequence = this.#sequence++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(sequence, { resolve: resolve as (result: never) => void, reject });
+      this.#pending.set(sequence, { resolve, reject });
       this.#worker.postMessage({ sequence, method, parameters });
     });
   }

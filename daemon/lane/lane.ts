@@ -33,6 +33,13 @@ export class Lane {
         throw error;
       }
     },
+    cancelOpening: async ({ volume }) => {
+      const opening = [...this.#sessions.values()].filter((session) =>
+        session.isOpeningFor(volume),
+      );
+      await Promise.all(opening.map((session) => session.close()));
+      return {};
+    },
     serveSocket: ({ session, ...client }) => {
       this.#session(session).serve(client);
       return Promise.resolve({});

@@ -37,6 +37,8 @@ export interface SessionSpec {
   readonly replacementTimeoutMs: number;
   readonly commandTimeoutMs: number;
   readonly loginTimeoutMs: number;
+  /** How long the first login is tried. */
+  readonly startTimeoutMs: number;
   readonly nopIntervalMs: number;
   readonly nopTimeoutMs: number;
 }
@@ -97,6 +99,8 @@ export interface LaneStatistics {
 /** Method name to [parameters, result]. */
 export interface LaneMethods {
   openSession: [SessionSpec, SessionReport];
+  /** Gives up the sessions of a volume that are still being opened: their `openSession` is refused. */
+  cancelOpening: [{ readonly volume: string }, Record<string, never>];
   /** Serves a connected socket. `handshake` false: the kernel's end, already in the transmission phase. */
   serveSocket: [
     {

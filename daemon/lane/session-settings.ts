@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { LoginTemplate, TransportFactory } from '../../src/iscsi/connection-contract.ts';
 import type { SessionTimeouts } from '../../src/iscsi/session-options.ts';
-import { systemTimers } from '../../src/iscsi/timers.ts';
+import { systemTimers } from '../../src/timers.ts';
 import { IserTransport } from '../../src/transport/iser/iser-transport.ts';
 import { TcpTransport } from '../../src/transport/tcp/tcp-transport.ts';
 import type { LaneMemory } from './lane-memory.ts';
@@ -60,6 +60,6 @@ export function sessionTimeouts(spec: SessionSpec): Partial<SessionTimeouts> {
     nopTimeoutMs: spec.nopTimeoutMs,
     commandTimeoutMs: spec.commandTimeoutMs,
     replacementTimeoutMs: spec.replacementTimeoutMs,
-    startTimeoutMs: spec.loginTimeoutMs * 2,
+    startTimeoutMs: spec.startTimeoutMs,
   };
 }

@@ -22,8 +22,6 @@ export class Capabilities {
   synchronize: number;
   /** GET LBA STATUS. */
   allocation: boolean;
-  /** Unmapped blocks read as zeroes. */
-  readonly unmappedReadsZero: boolean;
   /** Certainly nothing volatile: WCE is 0, or nothing can be written. */
   readonly writeThrough: boolean;
   readonly #trimByWriteSame: boolean;
@@ -38,7 +36,6 @@ export class Capabilities {
         ? OperationCode.synchronizeCache10
         : OperationCode.synchronizeCache16;
     this.allocation = profile.lbpme && profile.getLbaStatus !== false;
-    this.unmappedReadsZero = profile.provisioning.lbprz;
     this.writeThrough = profile.writeCacheEnabled === false || profile.readOnly;
   }
 

@@ -4,7 +4,7 @@
  */
 import { assert } from '../errors.ts';
 import type { ScsiSession } from '../iscsi/scsi-session.ts';
-import type { Timers } from '../iscsi/timers.ts';
+import type { Timers } from '../timers.ts';
 
 /** Repetitions without a pause; after these the answer is taken as final. */
 const promptLimit = 8;
@@ -81,6 +81,11 @@ export class TaskRetries {
       this.#session.submitTask(task);
     }
     if (nextDueMs !== Infinity) this.#arm(nowMs, nextDueMs);
+  }
+
+  /** Takes any task off the list, due or not; -1 when there is none. */
+  take(): number {
+    return this.#count === 0 ? -1 : this.#tasks[--this.#count];
   }
 
   /** Has `onTimer` called soon, in case no batch ends before. */

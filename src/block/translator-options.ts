@@ -1,6 +1,6 @@
 /** What a ScsiBlockDevice is made of, and what it counts. */
 import type { ScsiSession } from '../iscsi/scsi-session.ts';
-import type { Timers } from '../iscsi/timers.ts';
+import type { Timers } from '../timers.ts';
 import type { BufferPool } from '../memory/buffer-pool.ts';
 import type { ArenaMemory } from '../reactor/reactor.ts';
 import type { LogicalUnitProfile } from './profile.ts';

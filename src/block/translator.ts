@@ -11,17 +11,18 @@
  */
 import { assert } from '../errors.ts';
 import type { ScsiSession } from '../iscsi/scsi-session.ts';
-import { cdbLength, type TaskOwner, type TaskTable } from '../iscsi/task-table.ts';
+import { TaskOutcome, cdbLength, type TaskOwner, type TaskTable } from '../iscsi/task-table.ts';
 import type { ArenaMemory } from '../reactor/reactor.ts';
 import { emptySense } from '../scsi/sense.ts';
 import type { BlockDevice, BlockGeometry } from './device.ts';
-import { ExtentBuffer } from './extents.ts';
+import type { ExtentBuffer } from './extents.ts';
 import { giveUpCapability, planRequest, proceed } from './planner.ts';
 import { planningBase, type PlanningBase } from './planning-base.ts';
 import type { LogicalUnitProfile } from './profile.ts';
 import { RequestPhase, RequestProgress, TaskKind } from './progress.ts';
+import { RequestEndings } from './request-endings.ts';
 import { RequestRing } from './request-ring.ts';
-import { BlockError, BlockFlag, BlockOperation, type RequestTable } from './request-table.ts';
+import { BlockError, BlockOperation, type RequestTable } from './request-table.ts';
 import { TaskRetries } from './task-retries.ts';
 import { ScratchSlots } from './scratch.ts';
 import { TaskWriter } from './task-writer.ts';
@@ -34,14 +35,12 @@ import { Verdict, judgeTask } from './verdict.ts';
 
 /** Tasks that need a scratch slot and can be outstanding at once. */
 const scratchSlots = 16;
-const extentCapacity = 64;
 
 const slowKinds: readonly boolean[] = [false, false, false, true, true, false, true];
 const writingKinds: readonly boolean[] = [false, true, true, true, true, false, true];
 
 export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   readonly requests: RequestTable;
-  readonly extents: ExtentBuffer = new ExtentBuffer(extentCapacity);
   readonly statistics: TranslatorStatistics = emptyTranslatorStatistics();
   /**
    * Ends requests that were finished within `submit`, and sends repeated tasks. To be called after every batch in which
@@ -61,19 +60,16 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   readonly #retries: TaskRetries;
   /** Requests that wait for a task slot or a scratch slot. */
   readonly #waiting: RequestRing;
-  /** Requests that ended within `submit`; how, is in the progress column `error`. */
-  readonly #finished: RequestRing;
+  readonly #endings: RequestEndings;
   readonly #sense = emptySense();
   readonly #onTaskSlotFree: () => void;
   #base: PlanningBase;
-  #submitDepth = 0;
   #pumping = false;
   #awaitsTaskSlot = false;
-  /** The request whose extents are in `extents`. */
-  #extentsOf = -1;
   /** An earlier, already answered write has failed (deferred sense): the next synchronize must say so. */
   #deferredError = false;
-  #inFlight = 0;
+  /** The session is closed for good: nothing is submitted any more. */
+  #sessionEnded = false;
 
   constructor(options: ScsiBlockDeviceOptions) {
     const { session, requests, profile } = options;
@@ -86,7 +82,6 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
       options.replacementTimeoutMs < 0 ? Infinity : options.replacementTimeoutMs;
     this.#progress = new RequestProgress(requests.capacity);
     this.#waiting = new RequestRing(requests.capacity);
-    this.#finished = new RequestRing(requests.capacity);
     this.#scratch = new ScratchSlots(options.pool, scratchSlots);
     this.#scratchOfTask = new Int16Array(this.#tasks.capacity).fill(-1);
     this.#writer = new TaskWriter(
@@ -97,9 +92,13 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
       options.zeroes,
     );
     this.flush = () => {
-      this.#flush();
+      if (this.#retries.count > 0) this.#retries.resubmit();
+      this.#endings.flush();
     };
     this.#retries = new TaskRetries(session, options.timers, this.flush);
+    this.#endings = new RequestEndings(requests, () => {
+      this.#retries.wake();
+    });
     this.#onTaskSlotFree = () => {
       this.#awaitsTaskSlot = false;
       this.#pump();
@@ -117,7 +116,11 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
 
   /** Requests that have been submitted and have not ended. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#endings.inFlight;
+  }
+
+  get extents(): ExtentBuffer {
+    return this.#endings.extents;
   }
 
   /**
@@ -138,38 +141,48 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   }
 
   submit(request: number): void {
-    this.#submitDepth++;
-    this.#inFlight++;
+    this.#endings.enterSubmit();
     this.#progress.begin(request);
     this.#progress.deadlineMs[request] = this.#session.now() + this.#replacementTimeoutMs;
     this.#plan(request);
-    this.#submitDepth--;
+    this.#endings.leaveSubmit();
   }
 
-  /** Only when nothing is in flight. */
+  /** After the session is closed: ends what was waiting for another attempt with shuttingDown, and gives the memory back. */
   close(): void {
-    assert(this.#inFlight === 0, 'block device closed with requests in flight');
+    this.#sessionEnded = true;
+    for (let task = this.#retries.take(); task >= 0; task = this.#retries.take()) {
+      this.#end(task, Verdict.failed + BlockError.shuttingDown);
+    }
+    this.#pump();
+    this.#endings.flush();
+    assert(this.inFlight === 0, 'block device closed with requests in flight');
     this.#retries.close();
     this.#scratch.close();
   }
 
   /** Called by the session. */
   onTaskDone(task: number): void {
-    const request = this.#tasks.tag[task];
     const kind = this.#tasks.tag2[task];
     const verdict = judgeTask(this.#tasks, task, writingKinds[kind], this.#sense);
     if (verdict === Verdict.retryNow || verdict === Verdict.retryLater) {
       this.#noteDeferredError();
-      if (this.#retries.retry(task, verdict === Verdict.retryLater)) {
+      if (!this.#sessionEnded && this.#retries.retry(task, verdict === Verdict.retryLater)) {
         this.statistics.retries++;
         return;
       }
     }
-    this.#settle(task, request, kind, verdict);
+    if (this.#tasks.outcome[task] === TaskOutcome.sessionClosed) this.#sessionEnded = true;
+    this.#end(task, verdict);
+    this.#pump();
+  }
+
+  #end(task: number, verdict: number): void {
+    const request = this.#tasks.tag[task];
+    this.#settle(task, request, this.#tasks.tag2[task], verdict);
     this.#freeTask(task);
     this.#progress.outstanding[request]--;
     this.#continue(request);
-    this.#pump();
   }
 
   #noteDeferredError(): void {
@@ -216,6 +229,10 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   }
 
   #issueTask(request: number): Issue {
+    if (this.#sessionEnded) {
+      this.#fail(request, BlockError.shuttingDown);
+      return Issue.settled;
+    }
     const tasks = this.#tasks;
     const kind = this.#progress.kind[request];
     let scratch = -1;
@@ -278,7 +295,13 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
         this.#checkComplete(task, request);
         return;
       case TaskKind.lbaStatus:
-        this.#takeExtents(task, request);
+        this.#endings.takeExtents(
+          request,
+          this.#arena.view,
+          this.#tasks.readOffset[task],
+          this.#tasks.readPlaced[task],
+          this.#base.profile,
+        );
         return;
       case TaskKind.synchronize:
         if (this.#deferredError) this.#fail(request, BlockError.ioError);
@@ -295,20 +318,6 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
     if (!short && tasks.residual[task] === 0) return;
     this.statistics.shortTransfers++;
     this.#fail(request, BlockError.ioError);
-  }
-
-  #takeExtents(task: number, request: number): void {
-    const { requests } = this;
-    this.extents.fill(
-      this.#arena.view,
-      this.#tasks.readOffset[task],
-      this.#tasks.readPlaced[task],
-      requests.offset[request],
-      requests.offset[request] + requests.length[request],
-      this.#base.profile.logicalBlockLength,
-      this.#base.capabilities.unmappedReadsZero,
-    );
-    this.#extentsOf = request;
   }
 
   #settleRefusal(task: number, request: number, wholeCommand: boolean): void {
@@ -391,32 +400,7 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   #finish(request: number, error: BlockError): void {
     const progress = this.#progress;
     if (progress.phase[request] !== RequestPhase.idle) progress.enter(request, RequestPhase.idle);
-    if (this.#submitDepth === 0) {
-      this.#deliver(request, error);
-      return;
-    }
-    progress.error[request] = error;
-    if (this.#finished.length === 0) this.#retries.wake();
-    this.#finished.push(request);
-  }
-
-  #deliver(request: number, error: BlockError): void {
-    const { requests, extents } = this;
-    this.#inFlight--;
-    if (requests.operation[request] === BlockOperation.blockStatus && error === BlockError.none) {
-      if (this.#extentsOf !== request) extents.setAllocated(requests.length[request]);
-      if ((requests.flags[request] & BlockFlag.requestOne) !== 0) extents.count = 1;
-    }
-    this.#extentsOf = -1;
-    requests.complete(request, error);
-  }
-
-  #flush(): void {
-    if (this.#retries.count > 0) this.#retries.resubmit();
-    while (this.#finished.length > 0) {
-      const request = this.#finished.shift();
-      this.#deliver(request, this.#progress.error[request] as BlockError);
-    }
+    this.#endings.finish(request, error);
   }
 }
 

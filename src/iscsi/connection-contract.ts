@@ -8,7 +8,7 @@ import type { AsyncMessage } from './pdu/async-message.ts';
 import type { Reject } from './pdu/reject.ts';
 import type { ScsiResponse } from './pdu/scsi-response.ts';
 import type { TextResponse } from './pdu/text.ts';
-import type { Timers } from './timers.ts';
+import type { Timers } from '../timers.ts';
 
 export type TransportFactory = (events: TransportEvents) => Transport;
 

@@ -56,7 +56,7 @@ export class Connection implements TransportEvents {
   }
 
   get state(): ConnectionState {
-    return this.#machine.state;
+    return this.#machine.current;
   }
 
   get wasLoggedIn(): boolean {
@@ -80,7 +80,7 @@ export class Connection implements TransportEvents {
 
   /** A slot for a request that will be answered; -1 when there is none now, or nothing may be sent any more. */
   claim(use: SlotUse): number {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state !== ConnectionState.loggedIn && state !== ConnectionState.inLogout) return -1;
     const pdu = this.transport.newPdu();
     if (pdu !== -1) this.#use[pdu] = use;
@@ -93,10 +93,10 @@ export class Connection implements TransportEvents {
   }
 
   open(portal: Portal): void {
-    this.#machine.to('xpt-wait');
+    this.#machine.enter('xpt-wait');
     this.#options.window.reset(this.#options.firstCmdSn);
     this.#startTimer(this.#options.timeouts.loginTimeoutMs, () => {
-      const connected = this.#machine.state === ConnectionState.inLogin;
+      const connected = this.#machine.current === ConnectionState.inLogin;
       this.disconnect(
         connected ? ConnectionEnd.loginTimeout : ConnectionEnd.connectTimeout,
         connected ? 'the login did not end in time' : 'no connection in time',
@@ -107,20 +107,20 @@ export class Connection implements TransportEvents {
 
   /** Ends the connection without a logout; `onConnectionClosed` follows. Idempotent. */
   disconnect(end: ConnectionEnd, detail: string): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state === ConnectionState.free || state === ConnectionState.cleanupWait) return;
-    this.#machine.to('cleanup-wait');
+    this.#machine.enter('cleanup-wait');
     this.#stopTimer();
     this.transport.disconnect(end, detail);
   }
 
   /** Logs out (RFC 7143 §11.14, close the session) and disconnects, with or without an answer in time. */
   logout(end: ConnectionEnd, detail: string): void {
-    if (this.#machine.state !== ConnectionState.loggedIn) {
+    if (this.#machine.current !== ConnectionState.loggedIn) {
       this.disconnect(end, detail);
       return;
     }
-    this.#machine.to('in-logout');
+    this.#machine.enter('in-logout');
     this.#logoutEnd = end;
     this.#logoutDetail = detail;
     this.#startTimer(this.#options.timeouts.logoutTimeoutMs, () => {
@@ -131,7 +131,7 @@ export class Connection implements TransportEvents {
 
   /** To be called regularly: pings, and finds a dead peer. */
   tick(nowMs: number): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state === ConnectionState.inLogout && this.#logoutPdu === -1) this.#sendLogout();
     if (state !== ConnectionState.loggedIn) return;
     const action = this.#keepalive.check(nowMs);
@@ -145,15 +145,15 @@ export class Connection implements TransportEvents {
   // What the transport reports.
 
   onConnected(): void {
-    if (this.#machine.state !== ConnectionState.transportWait) return;
-    this.#machine.to('in-login');
+    if (this.#machine.current !== ConnectionState.transportWait) return;
+    this.#machine.enter('in-login');
     this.#events.onLoginStarted();
     this.#login.start();
   }
 
   onPdu(pdu: number, bhsOffset: number, dataOffset: number, dataLength: number): void {
     try {
-      switch (this.#machine.state) {
+      switch (this.#machine.current) {
         case ConnectionState.inLogin:
           this.#onLoginPdu(bhsOffset, dataOffset, dataLength);
           break;
@@ -174,13 +174,13 @@ export class Connection implements TransportEvents {
   }
 
   onWritable(): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state === ConnectionState.inLogout && this.#logoutPdu === -1) this.#sendLogout();
     if (state === ConnectionState.loggedIn) this.#events.onWritable();
   }
 
   onClosed(end: ConnectionEnd, detail: string): void {
-    this.#machine.to('free');
+    this.#machine.enter('free');
     this.#stopTimer();
     this.#events.onConnectionClosed(end, detail, this.#time2Wait);
   }
@@ -193,7 +193,7 @@ export class Connection implements TransportEvents {
     const outcome = this.#login.receive(bhsOffset, dataOffset, dataLength);
     if (outcome === undefined) return;
     if (outcome.kind === 'complete') {
-      this.#machine.to('logged-in');
+      this.#machine.enter('logged-in');
       this.#wasLoggedIn = true;
       this.#stopTimer();
       this.#keepalive.start(this.#options.timers.now());
@@ -234,7 +234,7 @@ export class Connection implements TransportEvents {
       this.#events.onScsiResponse(pdu, this.#response);
     } else {
       this.#onControlPdu(opcode, pdu, bhsOffset, dataOffset, dataLength);
-      if (this.#machine.state === ConnectionState.loggedIn) this.#events.onWritable();
+      if (this.#machine.current === ConnectionState.loggedIn) this.#events.onWritable();
     }
   }
 

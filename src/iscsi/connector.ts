@@ -1,7 +1,7 @@
 /** Between connections: waits, finds out where to go, and says so. */
 import type { ConnectionClosure, NextAttempt, Recovery } from './recovery.ts';
 import type { Portal } from '../transport/transport.ts';
-import type { Timers } from './timers.ts';
+import type { Timers } from '../timers.ts';
 
 export interface ConnectorEvents {
   /** The pause is over: `find` is to be called. */

@@ -11,13 +11,14 @@ import type { ConnectionEvents, LoginTemplate, TransportFactory } from './connec
 import { Connection } from './connection.ts';
 import { SendTargetsCollector, sendTargetsText } from './discovery.ts';
 import type { DiscoveredTarget } from './discovery.ts';
+import type { DigestPreference } from './login-contract.ts';
 import type { LoginOutcome } from './login-exchange.ts';
 import type { TextResponse } from './pdu/text.ts';
 import { writeTextRequest } from './pdu/text.ts';
 import { PortalRotation } from './recovery.ts';
 import type { PortalAddress, Resolver } from './recovery.ts';
 import { LoginRefusedError } from './session-lifetime.ts';
-import type { Timers } from './timers.ts';
+import type { Timers } from '../timers.ts';
 
 export interface DiscoveryOptions {
   readonly createTransport: TransportFactory;
@@ -94,6 +95,11 @@ class DiscoverySession {
   }
 }
 
+/** What a target demands or refuses for its targets says nothing about its discovery sessions: no digest is insisted on. */
+function preferable(digest: DigestPreference): DigestPreference {
+  return digest === 'none' ? 'none' : 'prefer-crc32c';
+}
+
 class DiscoveryAttempt implements ConnectionEvents {
   readonly #options: DiscoveryOptions;
   readonly #window = new CommandWindow();
@@ -117,7 +123,12 @@ class DiscoveryAttempt implements ConnectionEvents {
         window: this.#window,
         isid,
         firstCmdSn: 1,
-        login: { ...options.login, sessionType: 'Discovery' },
+        login: {
+          ...options.login,
+          sessionType: 'Discovery',
+          headerDigest: preferable(options.login.headerDigest),
+          dataDigest: preferable(options.login.dataDigest),
+        },
         textBuffer: { offset: textBuffer, length: textBufferLength },
         queueDepth: 1,
         // No pings: the answers of some targets carry garbage in a discovery session, others drop them.

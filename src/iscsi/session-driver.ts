@@ -96,7 +96,7 @@ export class SessionDriver {
   }
 
   get state(): SessionState {
-    return this.#machine.state;
+    return this.#machine.current;
   }
 
   get portal(): Portal {
@@ -113,7 +113,7 @@ export class SessionDriver {
 
   start(): Promise<void> {
     assert(
-      this.#machine.state === SessionState.down && this.#attempt === 0,
+      this.#machine.current === SessionState.down && this.#attempt === 0,
       'session started twice',
     );
     const started = this.#lifetime.begin(this.#now());
@@ -129,7 +129,7 @@ export class SessionDriver {
   }
 
   reconnect(detail: string): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state !== SessionState.up && state !== SessionState.quiescing) return;
     this.#disconnect(ConnectionEnd.requested, detail);
   }
@@ -284,7 +284,7 @@ export class SessionDriver {
   }
 
   #planRenewal(end: ConnectionEnd, detail: string, withinMs: number): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (state === SessionState.checking) {
       this.#logout(end, detail);
     } else if (state === SessionState.up) {
@@ -298,7 +298,7 @@ export class SessionDriver {
   #renew(): void {
     const renewal = this.#renewal;
     this.#renewal = undefined;
-    if (renewal === undefined || this.#machine.state !== SessionState.quiescing) return;
+    if (renewal === undefined || this.#machine.current !== SessionState.quiescing) return;
     this.#logout(renewal.end, renewal.detail);
   }
 
@@ -319,7 +319,7 @@ export class SessionDriver {
     if (this.#lifetime.hasStartTimedOut(nowMs, this.#options.timeouts.startTimeoutMs)) {
       this.#endFor(SessionEnd.startTimeout);
     }
-    if (this.#machine.state !== SessionState.closed) this.#armSweep();
+    if (this.#machine.current !== SessionState.closed) this.#armSweep();
   };
 
   #armSweep(): void {
@@ -336,14 +336,14 @@ export class SessionDriver {
   }
 
   #disconnect(end: ConnectionEnd, detail: string): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     if (this.#connection === undefined || state === SessionState.draining) return;
     this.#to(SessionState.draining);
     this.#connection.disconnect(end, detail);
   }
 
   #onConnectionClosed(end: ConnectionEnd, detail: string, time2WaitMs: number): void {
-    const { state } = this.#machine;
+    const { current: state } = this.#machine;
     const connection = this.#connection;
     assert(connection !== undefined, 'a connection closes once');
     const { outstanding } = this.#tasks;
@@ -377,7 +377,7 @@ export class SessionDriver {
   /** The session is to end; the first reason counts. */
   #endFor(end: SessionEnd): void {
     const goal = this.#lifetime.endFor(end);
-    switch (this.#machine.state) {
+    switch (this.#machine.current) {
       case SessionState.down:
       case SessionState.closed:
         this.#finish(goal);
@@ -404,7 +404,7 @@ export class SessionDriver {
   }
 
   #finish(end: SessionEnd): void {
-    if (this.#machine.state !== SessionState.closed) {
+    if (this.#machine.current !== SessionState.closed) {
       this.#connector.stop();
       this.#cancelSweep?.();
       this.#to(SessionState.closed);
@@ -416,8 +416,8 @@ export class SessionDriver {
   }
 
   #to(next: SessionState): void {
-    const from = this.#machine.state;
-    this.#machine.to(next);
+    const from = this.#machine.current;
+    this.#machine.enter(next);
     this.#emit({ kind: 'state', from, to: next });
   }
 

@@ -8,7 +8,7 @@ import type { LoginFailure } from './login-status.ts';
 import type { PortalAddress, Resolver } from './recovery.ts';
 import type { SessionEnd, SessionState } from './session-state.ts';
 import type { TaskManagementTimeouts } from './task-management.ts';
-import type { Timers } from './timers.ts';
+import type { Timers } from '../timers.ts';
 
 export interface SessionTimeouts extends ConnectionTimeouts, TaskManagementTimeouts {
   /** For commands whose task names no limit: how long the target may take for one attempt. */

@@ -11,7 +11,7 @@
  * checking: logged in again, the identity of the logical unit is not yet known, waiting tasks are held back.
  * quiescing: nothing new is sent, what is outstanding may finish. draining: waiting for the transport to let go of all memory.
  */
-import { assert } from '../errors.ts';
+import { CheckedState, type TransitionTable } from '../checked-state.ts';
 
 export const SessionState = {
   down: 'down',
@@ -27,7 +27,7 @@ export const SessionState = {
 } as const;
 export type SessionState = (typeof SessionState)[keyof typeof SessionState];
 
-const sessionSteps: Readonly<Record<SessionState, readonly SessionState[]>> = {
+const sessionSteps: TransitionTable<SessionState> = {
   down: ['resolving', 'closed'],
   resolving: ['connecting', 'down'],
   connecting: ['login', 'draining', 'down'],
@@ -51,7 +51,7 @@ export const ConnectionState = {
 } as const;
 export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState];
 
-const connectionSteps: Readonly<Record<ConnectionState, readonly ConnectionState[]>> = {
+const connectionSteps: TransitionTable<ConnectionState> = {
   free: ['xpt-wait'],
   'xpt-wait': ['in-login', 'cleanup-wait', 'free'],
   'in-login': ['logged-in', 'cleanup-wait', 'free'],
@@ -60,37 +60,12 @@ const connectionSteps: Readonly<Record<ConnectionState, readonly ConnectionState
   'cleanup-wait': ['free'],
 };
 
-/** One machine: its current state and the steps it may take. */
-export class StateMachine<State extends string> {
-  readonly #name: string;
-  readonly #steps: Readonly<Record<State, readonly State[]>>;
-  #state: State;
-
-  constructor(name: string, steps: Readonly<Record<State, readonly State[]>>, initial: State) {
-    this.#name = name;
-    this.#steps = steps;
-    this.#state = initial;
-  }
-
-  get state(): State {
-    return this.#state;
-  }
-
-  to(next: State): void {
-    assert(
-      this.#steps[this.#state].includes(next),
-      `${this.#name}: no step from ${this.#state} to ${next}`,
-    );
-    this.#state = next;
-  }
+export function sessionStateMachine(): CheckedState<SessionState> {
+  return new CheckedState('session', sessionSteps, SessionState.down);
 }
 
-export function sessionStateMachine(): StateMachine<SessionState> {
-  return new StateMachine('session', sessionSteps, SessionState.down);
-}
-
-export function connectionStateMachine(): StateMachine<ConnectionState> {
-  return new StateMachine('connection', connectionSteps, ConnectionState.free);
+export function connectionStateMachine(): CheckedState<ConnectionState> {
+  return new CheckedState('connection', connectionSteps, ConnectionState.free);
 }
 
 /** Why a session ended for good. Logs, metrics and tests share these words. */

@@ -12,7 +12,8 @@ import { Handshake } from './handshake.ts';
 import type { Agreement } from './handshake.ts';
 import { HandshakeExchange } from './handshake-exchange.ts';
 import type { HandshakeHost } from './handshake-exchange.ts';
-import type { NbdLimits, NbdTimers } from './limits.ts';
+import type { Timers } from '../timers.ts';
+import type { NbdLimits } from './limits.ts';
 import { defaultLimits } from './limits.ts';
 import { ReceiveBuffer } from './receive-buffer.ts';
 import { ReplyRing, replySlotLength } from './reply-ring.ts';
@@ -33,7 +34,7 @@ export interface NbdConnectionEvents {
 export interface NbdConnectionOptions {
   readonly reactor: Reactor;
   readonly pool: BufferPool;
-  readonly timers: NbdTimers;
+  readonly timers: Timers;
   readonly events: NbdConnectionEvents;
   /** Overrides of `defaultLimits`. */
   readonly limits?: Partial<NbdLimits>;

@@ -1,6 +1,7 @@
 /**
  * `iserd/nbd`: an NBD server as a library (proto.md). It needs a Reactor for its sockets, a BufferPool over the reactor's arena, and
- * BlockDevices to serve; it opens, listens and logs nothing of its own accord.
+ * BlockDevices to serve; it opens, listens and logs nothing of its own accord. `openReactor` makes the first, SlabPool of `iserd/memory` the
+ * second.
  *
  *     const exports: ExportDirectory = {
  *       find: (name) => (name === 'disk' ? disk : undefined),
@@ -30,6 +31,11 @@ export { NbdEnd } from './end.ts';
 export { blockSizes, findExport, transmissionFlags } from './export.ts';
 export type { BlockSizes, ExportDirectory, NbdExport } from './export.ts';
 export { defaultLimits } from './limits.ts';
-export type { NbdLimits, NbdTimers } from './limits.ts';
+export type { NbdLimits } from './limits.ts';
 export { NbdListener } from './listener.ts';
 export type { NbdListenerOptions } from './listener.ts';
+export { openReactor } from '../reactor/open.ts';
+export type { OpenReactor, ReactorOptions } from '../reactor/open.ts';
+export type { Reactor } from '../reactor/reactor.ts';
+export { systemTimers } from '../timers.ts';
+export type { Timers } from '../timers.ts';

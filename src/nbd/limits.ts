@@ -33,11 +33,3 @@ export const defaultLimits: NbdLimits = {
   optionLength: 8 * 1024,
   optionDiscardLength: 64 * 1024,
 };
-
-/** Time as the connection sees it: injected, so that tests own it. */
-export interface NbdTimers {
-  /** Milliseconds, monotonic. */
-  now(): number;
-  /** Calls `callback` once after `delayMs`; the result cancels it. */
-  schedule(delayMs: number, callback: () => void): () => void;
-}

@@ -10,7 +10,8 @@ import { Command, requestHeaderLength } from './constants.ts';
 import { NbdCounter } from './counters.ts';
 import { NbdEnd } from './end.ts';
 import type { Agreement } from './handshake.ts';
-import type { NbdLimits, NbdTimers } from './limits.ts';
+import type { Timers } from '../timers.ts';
+import type { NbdLimits } from './limits.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { ReplyRing } from './reply-ring.ts';
 import { Refusal } from './refusal.ts';
@@ -33,7 +34,7 @@ export interface TransmissionParts {
   readonly device: BlockDevice;
   readonly agreement: Agreement;
   readonly limits: NbdLimits;
-  readonly timers: NbdTimers;
+  readonly timers: Timers;
   readonly counters: Float64Array;
 }
 
@@ -64,7 +65,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   readonly #requests: RequestTable;
   readonly #agreement: Agreement;
   readonly #limits: NbdLimits;
-  readonly #timers: NbdTimers;
+  readonly #timers: Timers;
   readonly #counters: Float64Array;
   readonly #answers: Answers;
   /** The request being received. */

@@ -1,4 +1,4 @@
-import type { Timers } from '../../src/iscsi/timers.ts';
+import type { Timers } from '../../src/timers.ts';
 
 /** A clock that the test moves; what falls due runs in order of time, what it schedules included. */
 export class FakeTimers implements Timers {

@@ -17,12 +17,13 @@ export interface Finished {
 export function run(
   program: string,
   argv: readonly string[],
-  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
+  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string } = {},
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, argv, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: options.env ?? process.env,
+      cwd: options.cwd,
     });
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);
     let stdout = '';
@@ -41,7 +42,7 @@ export function run(
 export async function runOk(
   program: string,
   argv: readonly string[],
-  options: { timeoutMs?: number } = {},
+  options: { timeoutMs?: number; cwd?: string } = {},
 ): Promise<string> {
   const { code, signal, stdout, stderr } = await run(program, argv, options);
   if (code !== 0) {
@@ -73,11 +74,18 @@ export class IserdProcess {
     this.#log = log;
   }
 
-  /** `argv` after the program name: ["serve", url, …] or ["--config", file]. Rejects with the log if it ends before it is ready. */
-  static async start(argv: readonly string[]): Promise<IserdProcess> {
+  /**
+   * `argv` after the program name: ["serve", url, …] or ["--config", file]. Rejects with the log if it ends before it
+   * is ready. `onSpawn` sees the process at once, for those who must end it whatever happens.
+   */
+  static async start(
+    argv: readonly string[],
+    onSpawn: (child: ChildProcess) => void = () => undefined,
+  ): Promise<IserdProcess> {
     const child = spawn(process.execPath, [iserdPath, ...argv], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    onSpawn(child);
     let stderr = '';
     let stdout = '';
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

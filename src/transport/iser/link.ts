@@ -28,7 +28,7 @@ import { RegistrationAccess } from '../../memory/registration.ts';
 import type { ObjectId, RdmaSink, Reactor } from '../../reactor/reactor.ts';
 import { Ending } from '../ending.ts';
 import { defaultConnectTimeoutMs, type TransportOptions } from '../options.ts';
-import { CheckedState, type TransitionTable } from '../state.ts';
+import { CheckedState, type TransitionTable } from '../../checked-state.ts';
 import { ConnectionEnd, type Portal } from '../transport.ts';
 import { type ConnectionEnding, endOfCmEvent, endOfDeviceEvent, endOfNativeError } from './ends.ts';
 import { ReceiveBuffers } from './receive-buffers.ts';

@@ -17,7 +17,7 @@ import { endOf } from '../inbound.ts';
 import { defaultConnectTimeoutMs, type TransportOptions } from '../options.ts';
 import type { PduTable } from '../pdu-table.ts';
 import { PduSlots } from '../pdu-slots.ts';
-import { CheckedState, type TransitionTable } from '../state.ts';
+import { CheckedState, type TransitionTable } from '../../checked-state.ts';
 import {
   ConnectionEnd,
   type FullFeatureParameters,

@@ -41,7 +41,8 @@ export function openReactor(
 /** Records every call and lets a test wait for the n-th call of one kind. */
 export class RecordingSink implements StreamSink, ListenerSink {
   readonly events: [string, ...number[]][] = [];
-  readonly #waiters: { kind: string; count: number; resolve: () => void }[] = [];
+  readonly #counts = new Map<string, number>();
+  #waiters: { kind: string; count: number; resolve: () => void }[] = [];
   /** Called after each recorded event, inside the dispatch. */
   react: ((kind: string, ...values: number[]) => void) | undefined;
 
@@ -64,7 +65,7 @@ export class RecordingSink implements StreamSink, ListenerSink {
 
   /** Resolves with the values of the `count`-th event of this kind. */
   async wait(kind: string, count = 1): Promise<number[]> {
-    if (this.of(kind).length < count) {
+    if (this.#count(kind) < count) {
       await new Promise<void>((resolve) => this.#waiters.push({ kind, count, resolve }));
     }
     return this.of(kind)[count - 1];
@@ -72,9 +73,15 @@ export class RecordingSink implements StreamSink, ListenerSink {
 
   #record(kind: string, ...values: number[]): void {
     this.events.push([kind, ...values]);
-    for (const waiter of this.#waiters)
-      if (this.of(waiter.kind).length >= waiter.count) waiter.resolve();
+    this.#counts.set(kind, this.#count(kind) + 1);
+    const ready = this.#waiters.filter((waiter) => this.#count(waiter.kind) >= waiter.count);
+    this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter));
+    for (const waiter of ready) waiter.resolve();
     this.react?.(kind, ...values);
+  }
+
+  #count(kind: string): number {
+    return this.#counts.get(kind) ?? 0;
   }
 }
 

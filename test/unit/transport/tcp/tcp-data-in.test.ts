@@ -84,6 +84,21 @@ describe('Data-In over TCP', () => {
     expect(tcp.events.pdus[0].placed).to.equal(262_144);
   });
 
+  it('after a large payload takes only little of the next one into the chunk, until a small PDU comes', () => {
+    const tcp = new TcpFixture().fullFeature();
+    const itt = tcp.itt(tcp.command({ readLength: 65_536 }));
+    const chunkReceives: number[] = [];
+    const receive = tcp.reactor.receive.bind(tcp.reactor);
+    tcp.reactor.receive = (stream, offset, minimum, maximum) => {
+      if (offset < taskMemory) chunkReceives.push(maximum);
+      receive(stream, offset, minimum, maximum);
+    };
+    tcp.receive(targetPdu({ opcode: 0x25, flags: 0x81, itt }, pattern(65_536)));
+    expect(chunkReceives.at(-1)).to.equal(4096);
+    tcp.receive(targetPdu({ opcode: 0x20 }));
+    expect(chunkReceives.at(-1)).to.equal(65_536);
+  });
+
   it('ends the connection when the session frees the PDU under the data', () => {
     const tcp = new TcpFixture().fullFeature();
     const pdu = tcp.command({ readLength: 65_536 });

@@ -337,4 +337,24 @@ describe('an answer over TCP that overtakes its sends', () => {
     expect(dataOuts(tcp.sent())).to.have.length(64);
     expect(tcp.events.pdus.map((seen) => seen.pdu)).to.deep.equal([abort]);
   });
+
+  it('of task management keeps unsolicited data of new commands back, too', () => {
+    const tcp = new TcpFixture().fullFeature({ initialR2t: false });
+    const abort = tcp.queue(0x02);
+    tcp.sent();
+    tcp.peer.pauseReading();
+    write(tcp, { writeLength: 4096 });
+    tcp.receive(targetPdu({ opcode: 0x22, itt: tcp.itt(abort) }));
+    let submitted = 0;
+    const send = tcp.reactor.send.bind(tcp.reactor);
+    tcp.reactor.send = (...args) => {
+      submitted++;
+      send(...args);
+    };
+    write(tcp, { writeLength: 4096, offset: 8192 });
+    expect(submitted).to.equal(1);
+    tcp.peer.resumeReading();
+    expect(dataOuts(tcp.sent())).to.have.length(2);
+    expect(tcp.events.pdus.map((seen) => seen.pdu)).to.deep.equal([abort]);
+  });
 });

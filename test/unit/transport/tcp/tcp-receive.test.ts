@@ -200,6 +200,15 @@ describe('a TCP transport refuses', () => {
     expectRefused(tcp, 'belongs to no outstanding PDU');
   });
 
+  it('an answer to a slot that the session has freed, even while its send is under way', () => {
+    const tcp = new TcpFixture().fullFeature();
+    tcp.peer.pauseReading();
+    const pdu = tcp.queue(0x00);
+    tcp.transport.freePdu(pdu);
+    tcp.receive(targetPdu({ opcode: 0x20, itt: tcp.itt(pdu) }));
+    expectRefused(tcp, 'belongs to no outstanding PDU');
+  });
+
   it('an answer of another kind than the request', () => {
     const tcp = new TcpFixture().fullFeature();
     const pdu = tcp.queue(0x00);

@@ -1,4 +1,4 @@
-import { assert } from '../errors.ts';
+import { assert } from './errors.ts';
 
 /** For each state, the states that may follow it. */
 export type TransitionTable<S extends string> = Readonly<Record<S, readonly S[]>>;

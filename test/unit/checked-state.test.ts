@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { CheckedState } from '../../../src/transport/state.ts';
+import { CheckedState } from '../../src/checked-state.ts';
 
 describe('a checked state', () => {
   const table = { up: ['down'], down: [] } as const;
