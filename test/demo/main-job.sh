@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The main job, where there is an RDMA device and /dev/nbd: a LUN over iSER as a kernel device with ext4, then the same LUN
 # through the Unix socket.
+# shellcheck source=test/demo/steps.sh
 . "$(dirname "$0")/steps.sh"
+# shellcheck source=test/vm/guest/targets.sh
 . test/vm/guest/targets.sh
 
 if [ "${ISERD_VM:-}" = 1 ]; then

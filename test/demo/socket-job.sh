@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The Unix-socket half over TCP: tgt, iserd, nbdcopy and qemu-img on this machine, loopback only.
+# shellcheck source=test/demo/steps.sh
 . "$(dirname "$0")/steps.sh"
 
-start_target() { node --import tsx test/demo/host-tgt.ts "$work" & children+=($!); wait_for_url; }
-wait_for_url() {
+start_target() {
   mkfifo "$work/url"
+  node --import tsx test/demo/host-tgt.ts "$work/url" &
+  children+=($!)
   read -r url <"$work/url"
 }
 step 'tgt exports a LUN over TCP' start_target
