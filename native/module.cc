@@ -71,6 +71,7 @@ Napi::Value Layout(const Napi::CallbackInfo& info) {
   set("Operation.send", operation::kSend);
   set("Operation.rdmaSend", operation::kRdmaSend);
   set("Operation.rdmaReceive", operation::kRdmaReceive);
+  set("Operation.cancelReceive", operation::kCancelReceive);
   set("SubmissionFlag.notify", submission_flag::kNotify);
   set("SubmissionFlag.inline", submission_flag::kInline);
   set("CompletionKind.receive", completion_kind::kReceive);

@@ -41,6 +41,7 @@ inline constexpr uint32_t kReceive = 1;
 inline constexpr uint32_t kSend = 2;
 inline constexpr uint32_t kRdmaSend = 3;
 inline constexpr uint32_t kRdmaReceive = 4;
+inline constexpr uint32_t kCancelReceive = 5;
 }  // namespace operation
 
 namespace submission_flag {

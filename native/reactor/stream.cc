@@ -94,6 +94,9 @@ void Stream::Submit(const Submission& submission) {
       return SubmitReceive(submission);
     case operation::kSend:
       return SubmitSend(submission);
+    case operation::kCancelReceive:
+      if (receive_.active) CompleteReceive(ECANCELED);
+      return;
     default:
       RefuseOperation(submission);
   }

@@ -2,7 +2,7 @@
  * The life of a session as a state machine (session-state.ts): when to connect, log in, check, renew, and end. Tasks are
  * session-tasks.ts's.
  */
-import { ConfigurationError, assert } from '../errors.ts';
+import { CodedError, ConfigurationError, assert } from '../errors.ts';
 import { ConnectionEnd } from '../transport/transport.ts';
 import type { Portal, TransportCapabilities } from '../transport/transport.ts';
 import { actionOf } from './async-events.ts';
@@ -358,6 +358,11 @@ export class SessionDriver {
     this.#time2WaitMs = 0;
     this.#to(SessionState.down);
     if (connection.wasLoggedIn && !closure.byUs) this.#options.statistics.connectionsLost++;
+    if (!connection.wasLoggedIn && !closure.byUs && end !== ConnectionEnd.loginFailed) {
+      const { address, port } = this.#portal;
+      const message = `${address}:${port}: ${end}${detail === '' ? '' : `, ${detail}`}`;
+      this.#lifetime.onFailure(new CodedError('NO_CONNECTION', message), false);
+    }
     this.#emit({ kind: 'connection-closed', portal: this.#portal, end, detail, outstanding });
     this.#tasks.detach();
     this.#goOn(closure);

@@ -148,11 +148,8 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
     } else if (this.#phase === 'transmitting') {
       this.#enter('draining');
       this.#transmission?.drain();
-      if (this.#in.posted && this.#reactor.cancelReceive !== undefined) {
-        this.#reactor.cancelReceive(this.#stream);
-      } else {
-        this.#advance();
-      }
+      if (this.#in.posted) this.#reactor.cancelReceive(this.#stream);
+      else this.#advance();
     }
   }
 

@@ -51,9 +51,6 @@ export interface TransmissionParts {
 const State = { header: 0, payload: 1, discard: 2, stopped: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
-const DrainTurn = { notAsked: 0, asked: 1, ours: 2 } as const;
-type DrainTurn = (typeof DrainTurn)[keyof typeof DrainTurn];
-
 /** The transmission phase of one connection (proto.md: Transmission phase): the data path. No allocation per request. */
 export class Transmission implements RequestOwner, RequestSlotWaiter {
   readonly #host: TransmissionHost;
@@ -83,7 +80,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   #closed = false;
   #endOfFile = false;
   #draining = false;
-  #drainTurn: DrainTurn = DrainTurn.notAsked;
   /** How the connection ends once everything is answered and sent. */
   #finalEnd: NbdEnd | undefined;
   #nowMs = 0;
@@ -363,26 +359,10 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     return false;
   }
 
-  /**
-   * A receive that a reactor without cancelReceive cannot take back may have completed in this very batch: ask again in a turn
-   * of our own, when that would have been reported.
-   */
-  #finishDrain(): void {
-    if (!this.#in.posted || this.#drainTurn === DrainTurn.ours) {
-      this.#host.end(NbdEnd.drained, '');
-    } else if (this.#drainTurn === DrainTurn.notAsked) {
-      this.#drainTurn = DrainTurn.asked;
-      this.#timers.schedule(0, () => {
-        this.#drainTurn = DrainTurn.ours;
-        this.#finishIfQuiet();
-        this.#drainTurn = DrainTurn.notAsked;
-      });
-    }
-  }
-
   #finishIfQuiet(): void {
     if (this.#closed || this.#open > 0 || this.#replies.unacknowledged > 0) return;
     if (this.#finalEnd !== undefined) this.#host.end(this.#finalEnd, '');
-    else if (this.#draining && this.atBoundary) this.#finishDrain();
+    else if (this.#draining && this.atBoundary && !this.#in.posted)
+      this.#host.end(NbdEnd.drained, '');
   }
 }

@@ -258,6 +258,10 @@ export class FakeReactor implements Reactor {
     this.#stream(stream).receive(offset, minimumLength, maximumLength);
   }
 
+  cancelReceive(stream: ObjectId): void {
+    this.#stream(stream).cancelReceive();
+  }
+
   send(
     stream: ObjectId,
     tag: number,

@@ -46,6 +46,8 @@ export const Operation = {
   rdmaSend: 3,
   /** RDMA: post a receive of [offset, +length), lkey `key`. */
   rdmaReceive: 4,
+  /** Stream: end the pending receive; it completes with what has landed and ECANCELED. Without one nothing happens. */
+  cancelReceive: 5,
 } as const;
 
 /** Submission flags. */

@@ -110,6 +110,10 @@ export class NativeReactor implements Reactor {
     this.#submissions[entry + SubmissionWord.minimumLength] = minimumLength;
   }
 
+  cancelReceive(stream: ObjectId): void {
+    this.#entry(Operation.cancelReceive, stream, 0, 0, 0);
+  }
+
   send(
     stream: ObjectId,
     tag: number,

@@ -84,10 +84,9 @@ export interface Reactor {
   receive(stream: ObjectId, offset: number, minimumLength: number, maximumLength: number): void;
   /**
    * Ends the stream's pending receive: `onReceived` follows with what has landed (maybe nothing) and errno ECANCELED (125),
-   * unless the receive completes by itself first. Needed to hand a socket to another process without losing a byte;
-   * a reactor without it has no such guarantee.
+   * unless the receive completes by itself first. What has not landed stays in the socket.
    */
-  cancelReceive?(stream: ObjectId): void;
+  cancelReceive(stream: ObjectId): void;
   /** Segment 2 may be empty (length2 = 0). The memory must stay as it is until the send is reported or the stream closed. */
   send(
     stream: ObjectId,

@@ -4,6 +4,9 @@ import { ByteQueue } from './byte-queue.ts';
 import type { FakeCompletionQueue } from './completion-queue.ts';
 import type { FakeMemory, PostedRange } from './fake-memory.ts';
 
+/** errno of a receive that was cancelled. */
+const cancelled = 125;
+
 /** errno values that the fake itself produces. */
 export const FakeErrno = { EPIPE: 32, ECONNREFUSED: 111, ECONNRESET: 104 } as const;
 
@@ -135,6 +138,13 @@ export class FakeStream {
     this.#wake();
   }
 
+  cancelReceive(): void {
+    this.#queue.complete(this.id, () => {
+      const receive = this.#receive;
+      if (receive !== undefined) this.#endReceive(receive, receive.maximumLength, cancelled);
+    });
+  }
+
   send(
     tag: number,
     offset: number,
@@ -191,12 +201,16 @@ export class FakeStream {
     if (receive === undefined || !this.#receivable()) return;
     const peer = this.peer;
     const most = Math.max(receive.minimumLength, peer.maximumChunk);
-    const bytes = peer.inbound.take(Math.min(receive.maximumLength, most));
+    const complete = peer.inbound.length >= receive.minimumLength;
+    const status = complete ? 0 : peer.receiveErrno || endOfFile;
+    this.#endReceive(receive, Math.min(receive.maximumLength, most), status);
+  }
+
+  #endReceive(receive: PendingReceive, most: number, status: number): void {
+    const bytes = this.peer.inbound.take(most);
     this.#memory.bytes.set(bytes, receive.offset);
     this.#memory.unpost(receive.range);
     this.#receive = undefined;
-    const complete = bytes.length >= receive.minimumLength;
-    const status = complete ? 0 : peer.receiveErrno || endOfFile;
     this.sink.onReceived(bytes.length, status);
   }
 
