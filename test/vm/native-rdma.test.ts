@@ -1,20 +1,22 @@
 /**
  * The native reactor's RDMA side against a real verbs device and a target nobody here wrote (tgt). Needs a device (rdma_rxe
- * will do) with the address in ISERD_TEST_RDMA_ADDRESS, and tgtd; is skipped where there is none.
+ * will do) with the address in ISERD_TEST_RDMA_ADDRESS, and tgtd.
  */
 import { expect } from 'chai';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { constants } from 'node:os';
+import { assert } from '../../src/errors.ts';
 import { RegistrationAccess } from '../../src/memory/registration.ts';
 import { NativeReactor } from '../../src/reactor/native-reactor.ts';
 import { loadNative, type NativeArena } from '../../src/reactor/native.ts';
 import type { ObjectId, RdmaSink } from '../../src/reactor/reactor.ts';
 
 const address = process.env['ISERD_TEST_RDMA_ADDRESS'] ?? '10.9.9.1';
-const port = 3270;
+// iSER's default: tgt 1.0.85 refuses its own port option.
+const port = 3260;
 const controlPort = '7';
 
 /** rdma_cm_event_type. */
@@ -26,6 +28,8 @@ const CmEvent = {
   established: 9,
   disconnected: 10,
 } as const;
+/** ibv_event_type. */
+const DeviceEvent = { portActive: 9, portError: 10 } as const;
 const wcSuccess = 0;
 const wcLocalProtectionError = 4;
 const wcFlushError = 5;
@@ -34,6 +38,15 @@ const wcGeneralError = 21;
 const headerBytes = 28 + 48;
 const receiveBytes = headerBytes + 8192;
 const depth = 16;
+
+/** RFC 7145's private data: neither zero-based virtual addresses nor Send with Invalidate. */
+const connectParameters = {
+  responderResources: 4,
+  initiatorDepth: 1,
+  retryCount: 6,
+  rnrRetryCount: 7,
+  privateData: Uint8Array.of(0xc0, 0, 0, 0),
+};
 
 class RecordingRdmaSink implements RdmaSink {
   readonly cm: [event: number, status: number][] = [];
@@ -97,10 +110,40 @@ function loginRequest(): Buffer {
   return pdu;
 }
 
+/** The network interface that has the address. */
+function networkInterface(): string {
+  const line = execFileSync('ip', ['-o', 'address', 'show', 'to', address], { encoding: 'utf8' });
+  return line.split(/\s+/)[1];
+}
+
+/** Whether the target accepts an RDMA connection: tgt listens for these later than for TCP. */
+async function listensForRdma(): Promise<boolean> {
+  const native = loadNative();
+  const arena = new native.Arena(4096, false);
+  const reactor = new NativeReactor({ native, arena, capacity: 8, spinMicroseconds: 0 });
+  const sink = new RecordingRdmaSink();
+  const connection = reactor.rdmaOpen(sink);
+  reactor.rdmaResolveAddress(connection, address, port, 2000);
+  await sink.event(CmEvent.addressResolved);
+  reactor.rdmaCreateQueuePair(connection, { sendDepth: 1, receiveDepth: 1, maxInline: 0 });
+  reactor.rdmaResolveRoute(connection, 2000);
+  await sink.event(CmEvent.routeResolved);
+  reactor.rdmaConnect(connection, connectParameters);
+  await sink.until(() => sink.cm.length > 0);
+  reactor.closeAll();
+  arena.close();
+  return sink.cm[0][0] === CmEvent.established;
+}
+
 async function startTarget(): Promise<ChildProcess> {
-  const target = spawn('tgtd', ['-f', '-C', controlPort, '--iscsi', `portal=${address}:${port}`], {
-    stdio: 'ignore',
-  });
+  const target = spawn(
+    'tgtd',
+    [
+      ...['-f', '-C', controlPort, '--iscsi', `portal=${address}:${port}`],
+      ...['--iser', 'pool_sz_mb=64'],
+    ],
+    { stdio: 'ignore' },
+  );
   for (;;) {
     const socket = connect(port, address);
     const up = await Promise.race([
@@ -108,21 +151,21 @@ async function startTarget(): Promise<ChildProcess> {
       once(socket, 'error').then(() => false),
     ]).catch(() => false);
     socket.destroy();
-    if (up) return target;
+    if (up && (await listensForRdma())) return target;
     if (target.exitCode !== null) throw new Error(`tgtd ended with ${target.exitCode}`);
   }
 }
 
 describe('native RDMA', function () {
   this.timeout(60_000);
-  let target: ChildProcess;
+  let target: ChildProcess | undefined;
   let arena: NativeArena;
   let reactor: NativeReactor;
   let sink: RecordingRdmaSink;
 
-  before(async function () {
+  before(async () => {
     const devices = '/sys/class/infiniband';
-    if (!existsSync(devices) || readdirSync(devices).length === 0) this.skip();
+    assert(existsSync(devices) && readdirSync(devices).length > 0, 'there is an RDMA device');
     target = await startTarget();
   });
 
@@ -166,13 +209,7 @@ describe('native RDMA', function () {
     await to.event(CmEvent.routeResolved);
     reactor.rdmaReceive(connection, 100, 65536, receiveBytes, lkey);
     await Promise.resolve();
-    reactor.rdmaConnect(connection, {
-      responderResources: 4,
-      initiatorDepth: 1,
-      retryCount: 6,
-      rnrRetryCount: 7,
-      privateData: Uint8Array.of(0xc0, 0, 0, 0),
-    });
+    reactor.rdmaConnect(connection, connectParameters);
     await to.event(CmEvent.established);
     return { connection, domain, lkey, region: id };
   }
@@ -313,12 +350,25 @@ describe('native RDMA', function () {
 
   it('reports DISCONNECTED when the target is killed', async () => {
     const { connection } = await connectTo(sink);
-    target.kill('SIGKILL');
-    await once(target, 'exit');
+    target!.kill('SIGKILL');
+    await once(target!, 'exit');
     await sink.event(CmEvent.disconnected);
     reactor.rdmaDisconnect(connection);
     await sink.until(() => sink.received.length === 1);
     expect(sink.received[0].slice(0, 3)).to.deep.equal([100, 0, wcFlushError]);
     target = await startTarget();
+  });
+
+  it('tells every connection of the device of its port going down and up', async function () {
+    const { domain } = await connectTo(sink);
+    if (!reactor.rdmaDeviceLimits(domain).device.startsWith('rxe')) this.skip();
+    const other = new RecordingRdmaSink();
+    await connectTo(other);
+    const link = networkInterface();
+    execFileSync('ip', ['link', 'set', link, 'down']);
+    await sink.until(() => sink.deviceEvents.includes(DeviceEvent.portError));
+    await other.until(() => other.deviceEvents.includes(DeviceEvent.portError));
+    execFileSync('ip', ['link', 'set', link, 'up']);
+    await sink.until(() => sink.deviceEvents.includes(DeviceEvent.portActive));
   });
 });

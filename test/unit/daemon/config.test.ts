@@ -28,8 +28,17 @@ describe('configuration file', () => {
   it('fills in the defaults of a minimal volume', () => {
     const config = parseConfig(minimal, 'iserd.toml');
     expect(config.memory.registration).to.equal('cache');
-    expect(config.volume[0]).to.deep.include({ lanes: 1, read_only: false, replacement_timeout: 120_000 });
-    expect(config.volume[0].url).to.deep.include({ transport: 'iser', host: '10.0.0.5', port: 3260, lun: 3 });
+    expect(config.volume[0]).to.deep.include({
+      lanes: 1,
+      read_only: false,
+      replacement_timeout: 120_000,
+    });
+    expect(config.volume[0].url).to.deep.include({
+      transport: 'iser',
+      host: '10.0.0.5',
+      port: 3260,
+      lun: 3,
+    });
   });
 
   it('turns a replacement timeout of -1 into waiting for ever', () => {
@@ -38,15 +47,20 @@ describe('configuration file', () => {
   });
 
   it('refuses an unknown key with its line and name', () => {
-    expect(problems(`${minimal}read_onyl = true\n`)).to.equal('iserd.toml:6: volume.#1.read_onyl: unknown key');
+    expect(problems(`${minimal}read_onyl = true\n`)).to.equal(
+      'iserd.toml:6: volume.#1.read_onyl: unknown key',
+    );
   });
 
   it('refuses an unknown table', () => {
-    expect(problems('[memroy]\nhuge_pages = true\n')).to.match(/^iserd\.toml:1: memroy: unknown key/);
+    expect(problems('[memroy]\nhuge_pages = true\n')).to.match(
+      /^iserd\.toml:1: memroy: unknown key/,
+    );
   });
 
   it('names the line of a bad value in the second volume', () => {
-    const second = '[[volume]]\nname = "b"\nurl = "iscsi://h/iqn.2026-11.org.example:d/0"\nlanes = 99\ndevice = "auto"\n';
+    const second =
+      '[[volume]]\nname = "b"\nurl = "iscsi://h/iqn.2026-11.org.example:d/0"\nlanes = 99\ndevice = "auto"\n';
     expect(problems(minimal + second)).to.match(/^iserd\.toml:9: volume\.#2\.lanes: .*16/);
   });
 
@@ -55,15 +69,21 @@ describe('configuration file', () => {
   });
 
   it('says what is wrong with a URL', () => {
-    expect(problems(minimal.replace('iser://10.0.0.5', 'nvme://10.0.0.5'))).to.match(/volume\.#1\.url: .*iser/);
+    expect(problems(minimal.replace('iser://10.0.0.5', 'nvme://10.0.0.5'))).to.match(
+      /volume\.#1\.url: .*iser/,
+    );
   });
 
   it('refuses a secret in the URL of a file', () => {
-    expect(problems(minimal.replace('10.0.0.5', 'joe%25secret@10.0.0.5').replace('%25', '%'))).to.include('chap_secret_file');
+    expect(
+      problems(minimal.replace('10.0.0.5', 'joe%25secret@10.0.0.5').replace('%25', '%')),
+    ).to.include('chap_secret_file');
   });
 
   it('refuses a user without a secret file', () => {
-    expect(problems(`${minimal}chap_user = "joe"\n`)).to.include('chap_user and chap_secret_file belong together');
+    expect(problems(`${minimal}chap_user = "joe"\n`)).to.include(
+      'chap_user and chap_secret_file belong together',
+    );
   });
 
   it('refuses two volumes of one name', () => {
@@ -71,11 +91,15 @@ describe('configuration file', () => {
   });
 
   it('refuses a volume that nobody could use', () => {
-    expect(problems(minimal.replace('device = "auto"', ''))).to.include('needs a device, a socket or both');
+    expect(problems(minimal.replace('device = "auto"', ''))).to.include(
+      'needs a device, a socket or both',
+    );
   });
 
   it('refuses an initiator name that is not an iSCSI name', () => {
-    expect(problems(`[initiator]\nname = "joe"\n${minimal}`)).to.match(/^iserd\.toml:2: initiator\.name: /);
+    expect(problems(`[initiator]\nname = "joe"\n${minimal}`)).to.match(
+      /^iserd\.toml:2: initiator\.name: /,
+    );
   });
 });
 
@@ -115,7 +139,9 @@ describe('secret file', () => {
   }
 
   it('is read without its final newline', () => {
-    expect(Buffer.from(readSecretFile(secretFile('twelve bytes\n', 0o600))).toString()).to.equal('twelve bytes');
+    expect(Buffer.from(readSecretFile(secretFile('twelve bytes\n', 0o600))).toString()).to.equal(
+      'twelve bytes',
+    );
   });
 
   it('is refused when others may read it', () => {
