@@ -26,4 +26,4 @@ export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_retur
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 # Node itself is not instrumented: the runtimes must be there before it starts.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
-  node node_modules/mocha/bin/mocha.js --timeout 60000 "$@"
+  node node_modules/mocha/bin/mocha.js --reporter test/helpers/reporter.cjs "$@"
