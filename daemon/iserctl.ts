@@ -6,6 +6,7 @@ import { printDiscovery } from './cli/discover.ts';
 import { printInspection } from './cli/inspect.ts';
 import { printStatus } from './cli/status.ts';
 import { ConfigurationError } from '../src/errors.ts';
+import { digests } from './config/schema.ts';
 
 /** Exit codes: 0 done; 1 the target or daemon said no, or cannot be reached; 2 bad usage. */
 const initiatorOption = {
@@ -16,6 +17,11 @@ const initiatorOption = {
     describe: "file with the URL user's CHAP secret (mode 0600)",
   },
   json: { type: 'boolean', default: false, describe: 'print JSON' },
+} as const;
+
+const digestOption = {
+  'header-digest': { choices: digests, default: 'none' as const, describe: 'TCP only' },
+  'data-digest': { choices: digests, default: 'none' as const, describe: 'TCP only' },
 } as const;
 
 async function main(): Promise<void> {
@@ -46,7 +52,7 @@ async function main(): Promise<void> {
             demandOption: true,
             describe: 'iser://host[:port]/iqn/lun or iscsi://…',
           })
-          .options(initiatorOption)
+          .options({ ...initiatorOption, ...digestOption })
           .example(
             '$0 inspect iscsi://10.0.0.5/iqn.2026-11.org.example:disk/0',
             'identity, sizes, limits, negotiated keys',

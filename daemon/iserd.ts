@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { fstatSync } from 'node:fs';
 import { hideBin } from 'yargs/helpers';
 import { parseDaemonArguments } from './cli/daemon-arguments.ts';
 import { loadConfig } from './config/load.ts';
@@ -14,6 +15,8 @@ async function main(): Promise<number> {
   if (command === undefined) return 0;
   if (command.kind === 'serve') {
     const { config, spec, warnings, front } = serveConfig(command);
+    if (front === 'stdio' && !fstatSync(0).isSocket())
+      throw new ConfigurationError('stdio-no-socket', '--stdio: standard input is no socket');
     const logger = createLogger(config.log.level);
     for (const warning of warnings) logger.warn(warning);
     return runDaemon({

@@ -24,7 +24,7 @@ export interface DaemonOptions {
 
 const requestCapacityPerLane = 4096;
 
-/** Runs until SIGTERM, SIGINT, the end of an inetd-style client, or a failure. Resolves with the exit code. */
+/** Runs until SIGTERM, SIGINT, SIGHUP (the terminal is gone), the end of an inetd-style client, or a failure. Resolves with the exit code. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   const { config, logger, front } = options;
   const ending = new Ending();
@@ -61,7 +61,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     watchdogMicroseconds: system.watchdogMicroseconds(),
     alive: () => supervisor.alive(),
   });
-  const uninstall = ending.onSignals(['SIGTERM', 'SIGINT']);
+  const uninstall = ending.onSignals(['SIGTERM', 'SIGINT', 'SIGHUP']);
   try {
     // First of all: a second daemon with this configuration must not get as far as logging in with the first one's ISIDs.
     if (options.controlSocket !== undefined) await control.listen(options.controlSocket);

@@ -6,25 +6,34 @@ export interface ServiceNotifierOptions {
   readonly watchdogMicroseconds: number;
   /** True when every lane's loop has advanced since the last call. */
   readonly alive: () => boolean;
+  /** Runs `action` again and again until it is cancelled; default: a timer that keeps no process alive. */
+  readonly every?: (periodMs: number, action: () => void) => () => void;
+}
+
+function everyByTimer(periodMs: number, action: () => void): () => void {
+  const timer = setInterval(action, periodMs);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+  };
 }
 
 export class ServiceNotifier {
   readonly #options: ServiceNotifierOptions;
-  #watchdog: NodeJS.Timeout | undefined;
+  #cancelWatchdog: (() => void) | undefined;
 
   constructor(options: ServiceNotifierOptions) {
     this.#options = options;
   }
 
   ready(status: string): void {
-    this.#options.send(`READY=1\nSTATUS=${status}`);
-    if (this.#options.watchdogMicroseconds > 0 && this.#watchdog === undefined) {
-      const periodMs = this.#options.watchdogMicroseconds / 2000;
-      this.#watchdog = setInterval(() => {
-        if (this.#options.alive()) this.#options.send('WATCHDOG=1');
-      }, periodMs);
-      this.#watchdog.unref();
-    }
+    const { send, watchdogMicroseconds, alive, every = everyByTimer } = this.#options;
+    send(`READY=1\nSTATUS=${status}`);
+    if (watchdogMicroseconds === 0) return;
+    // Half of the time that the service manager allows, in milliseconds.
+    this.#cancelWatchdog ??= every(watchdogMicroseconds / 2000, () => {
+      if (alive()) send('WATCHDOG=1');
+    });
   }
 
   status(text: string): void {
@@ -33,7 +42,7 @@ export class ServiceNotifier {
 
   /** Draining may take `milliseconds` more. */
   stopping(milliseconds: number): void {
-    clearInterval(this.#watchdog);
+    this.#cancelWatchdog?.();
     this.#options.send(`STOPPING=1\nEXTEND_TIMEOUT_USEC=${Math.ceil(milliseconds * 1000)}`);
   }
 }

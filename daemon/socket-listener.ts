@@ -2,7 +2,7 @@
 import { NbdListener } from '../src/nbd/listener.ts';
 import { openReactor, type OpenReactor } from '../src/reactor/open.ts';
 import type { Reactor } from '../src/reactor/reactor.ts';
-import { unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { system } from './system.ts';
 
 export interface SocketListener {
@@ -36,7 +36,8 @@ export class SocketListeners {
       },
       close: () => {
         listener.close();
-        if (typeof where === 'string') unlinkSync(where);
+        // Forced: somebody may have cleaned the directory, and stopping goes on.
+        if (typeof where === 'string') rmSync(where, { force: true });
       },
     };
   }

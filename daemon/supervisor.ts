@@ -1,5 +1,5 @@
 import type { LaneEvent, LaneOptions, LaneStatistics } from './lane/messages.ts';
-import { LaneThread } from './lane/lane-thread.ts';
+import { LaneThread, type LaneFactory, type LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
 import { Volume, type VolumeSurroundings } from './volume.ts';
 import type { VolumeSpec } from './volume-spec.ts';
@@ -10,6 +10,8 @@ export interface SupervisorOptions {
   readonly maximumLanes: number;
   readonly surroundings: Omit<VolumeSurroundings, 'logger'>;
   readonly logger: Logger;
+  /** Default: a worker thread. */
+  readonly createLane?: LaneFactory;
   /** A volume has begun to serve. */
   readonly onServing: (volume: Volume) => void;
   /** A lane cannot go on, and with it the volumes on it. */
@@ -19,7 +21,8 @@ export interface SupervisorOptions {
 /** Volumes to lanes; start and stop order. Sessions are placed on the lane that has fewest. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #lanes: LaneThread[] = [];
+  readonly #createLane: LaneFactory;
+  readonly #lanes: LanePort[] = [];
   readonly #volumes = new Map<string, Volume>();
   readonly #sessionsOnLane: number[] = [];
   readonly #heartbeats: number[] = [];
@@ -27,6 +30,9 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#createLane =
+      options.createLane ??
+      ((index, onEvent, onCrash) => new LaneThread(index, options.lane, onEvent, onCrash));
   }
 
   get volumes(): readonly Volume[] {
@@ -87,9 +93,8 @@ export class Supervisor {
   #startLane(): void {
     const index = this.#lanes.length;
     this.#lanes.push(
-      new LaneThread(
+      this.#createLane(
         index,
-        this.#options.lane,
         (event) => {
           this.#onLaneEvent(index, event);
         },
@@ -103,7 +108,7 @@ export class Supervisor {
   }
 
   /** A lane for each session of the volume, all different while there are enough. */
-  #placeSessions(spec: VolumeSpec): LaneThread[] {
+  #placeSessions(spec: VolumeSpec): LanePort[] {
     const chosen: number[] = [];
     for (let i = 0; i < spec.sessions.length; i++) {
       let best = -1;

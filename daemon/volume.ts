@@ -1,7 +1,7 @@
 import { CodedError } from '../src/errors.ts';
 import type { KernelAttachment, KernelDevice } from './kernel-device.ts';
 import type { LaneEvent, SessionReport, SessionStatistics } from './lane/messages.ts';
-import type { LaneThread } from './lane/lane-thread.ts';
+import type { LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
 import type { SocketListener, SocketListeners } from './socket-listener.ts';
 import type { VolumeSpec } from './volume-spec.ts';
@@ -9,15 +9,15 @@ import type { VolumeSpec } from './volume-spec.ts';
 export type VolumeState = 'stopped' | 'starting' | 'serving' | 'failed' | 'stopping';
 
 export interface VolumeSurroundings {
-  readonly kernelDevices: KernelDevice;
-  readonly listeners: SocketListeners;
+  readonly kernelDevices: Pick<KernelDevice, 'attach'>;
+  readonly listeners: Pick<SocketListeners, 'listen'>;
   readonly logger: Logger;
   /** Told when a client that came by `serve` has gone (inetd style exits then). */
   readonly onClientEnded: (reason: string) => void;
 }
 
 interface PlacedSession {
-  readonly lane: LaneThread;
+  readonly lane: LanePort;
   readonly report: SessionReport;
 }
 
@@ -26,7 +26,7 @@ const drainTimeoutMs = 30_000;
 /** One configured logical unit: its sessions on lanes, its kernel device and its Unix socket. */
 export class Volume {
   readonly spec: VolumeSpec;
-  readonly #lanes: readonly LaneThread[];
+  readonly #lanes: readonly LanePort[];
   readonly #surroundings: VolumeSurroundings;
   #state: VolumeState = 'stopped';
   #failure: string | undefined;
@@ -41,7 +41,7 @@ export class Volume {
   readonly #acceptedClients = new Set<number>();
 
   /** `lanes[i]` serves `spec.sessions[i]`. */
-  constructor(spec: VolumeSpec, lanes: readonly LaneThread[], surroundings: VolumeSurroundings) {
+  constructor(spec: VolumeSpec, lanes: readonly LanePort[], surroundings: VolumeSurroundings) {
     this.spec = spec;
     this.#lanes = lanes;
     this.#surroundings = surroundings;
@@ -64,7 +64,7 @@ export class Volume {
     return this.#sessions.at(0)?.report;
   }
 
-  ownsSession(lane: LaneThread, session: number): boolean {
+  ownsSession(lane: LanePort, session: number): boolean {
     return this.#sessions.some(
       (placed) => placed.lane === lane && placed.report.session === session,
     );
@@ -227,8 +227,12 @@ export class Volume {
   }
 
   async #tearDown(): Promise<void> {
-    this.#listener?.close();
+    const listener = this.#listener;
     this.#listener = undefined;
+    await this.#step(
+      'closing the socket',
+      Promise.resolve().then(() => listener?.close()),
+    );
     await this.#step('detaching the device', this.#attachment?.detach());
     this.#attachment = undefined;
     await Promise.all(

@@ -1,6 +1,6 @@
 import yargs from 'yargs';
 import { ConfigurationError } from '../../src/errors.ts';
-import { logLevels, registrationNames } from '../config/schema.ts';
+import { digests, logLevels, registrationNames } from '../config/schema.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
@@ -30,8 +30,6 @@ export interface ConfigCommand {
   readonly kind: 'config';
   readonly config: string;
 }
-
-const digests = ['none', 'crc32c', 'prefer-crc32c'];
 
 /** Parses iserd's command line. Prints help, version or usage errors itself (exit code 2) and then gives undefined. */
 export async function parseDaemonArguments(
@@ -182,7 +180,8 @@ export async function parseDaemonArguments(
 /** What yargs calls on failure: with a message when the command line is wrong, without one when a command has failed. */
 export function usageFailure(message: string | null, error: Error | undefined): never {
   if (error !== undefined && (message ?? '') === '') throw error;
-  throw new UsageError(message ?? 'bad usage');
+  // yargs puts details on lines of their own.
+  throw new UsageError((message ?? 'bad usage').replace(/\s*\n\s*/g, ' '));
 }
 
 /** The command line cannot be used: one line on standard error and exit code 2. */

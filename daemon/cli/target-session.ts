@@ -3,13 +3,15 @@ import { ConfigurationError } from '../../src/errors.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { Lane } from '../lane/lane.ts';
-import type { ChapAccount, SessionSpec } from '../lane/messages.ts';
+import type { ChapAccount, DigestWish, SessionSpec } from '../lane/messages.ts';
 import { defaultInitiatorName, randomIsid } from '../volume-spec.ts';
 
 export interface TargetOptions {
   readonly url: string;
   readonly 'initiator-name'?: string | undefined;
   readonly 'chap-secret-file'?: string | undefined;
+  readonly 'header-digest'?: DigestWish;
+  readonly 'data-digest'?: DigestWish;
 }
 
 const arenaBytes = 16 * 2 ** 20;
@@ -61,8 +63,8 @@ export function portalSpec(options: TargetOptions): Omit<SessionSpec, 'targetNam
     initiatorName: options['initiator-name'] ?? defaultInitiatorName(),
     isid: randomIsid(),
     ...(chap === undefined ? {} : { chap }),
-    headerDigest: 'none',
-    dataDigest: 'none',
+    headerDigest: options['header-digest'] ?? 'none',
+    dataDigest: options['data-digest'] ?? 'none',
     readOnly: false,
     replacementTimeoutMs: milliseconds,
     commandTimeoutMs: milliseconds,

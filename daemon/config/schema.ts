@@ -45,7 +45,8 @@ const seconds = z
   .max(86400)
   .transform((value) => value * 1000);
 
-const digest = z.enum(['none', 'crc32c', 'prefer-crc32c']);
+export const digests = ['none', 'crc32c', 'prefer-crc32c'] as const;
+const digest = z.enum(digests);
 
 export const registrationNames = ['cache', 'static', 'copy', 'per-io'] as const;
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;

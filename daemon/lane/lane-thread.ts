@@ -7,11 +7,25 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** What the main thread needs of a lane. */
+export interface LanePort {
+  call<M extends LaneMethod>(method: M, parameters: LaneMethods[M][0]): Promise<LaneMethods[M][1]>;
+  /** Resolves when the lane is gone. */
+  close(): Promise<void>;
+}
+
+/** Makes the lane of this index. */
+export type LaneFactory = (
+  index: number,
+  onEvent: (event: LaneEvent) => void,
+  onCrash: (error: Error) => void,
+) => LanePort;
+
 /**
  * The main thread's end of a lane: one worker thread, calls answered in any order. When the worker ends unasked every call
  * is rejected and `onCrash` is told.
  */
-export class LaneThread {
+export class LaneThread implements LanePort {
   readonly index: number;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
@@ -26,15 +40,13 @@ export class LaneThread {
     options: LaneOptions,
     onEvent: (event: LaneEvent) => void,
     onCrash: (error: Error) => void,
+    entry = new URL('./worker.js', import.meta.url),
   ) {
     this.index = index;
-    this.#worker = new Worker(
-      new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url),
-      {
-        workerData: options,
-        name: `lane-${index}`,
-      },
-    );
+    this.#worker = new Worker(entry, {
+      workerData: options,
+      name: `lane-${index}`,
+    });
     this.#worker.on('message', (message: LaneMessage) => {
       if ('event' in message) onEvent(message);
       else this.#settle(message);

@@ -4,7 +4,7 @@
  */
 import type { ScsiResult, ScsiSession } from '../../src/iscsi/scsi-session.ts';
 import { TaskOutcome, TaskTable, cdbLength, senseCapacity } from '../../src/iscsi/task-table.ts';
-import type { Timers } from '../../src/iscsi/timers.ts';
+import type { Timers } from '../../src/timers.ts';
 import type { RamLogicalUnit, ScsiAnswer } from './ram-logical-unit.ts';
 
 export class ManualTimers implements Timers {

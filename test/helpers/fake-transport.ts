@@ -2,7 +2,7 @@
  * A transport whose target is the test: it sees every PDU that the initiator queues and answers, lies or keeps silent as the
  * test says. Nothing happens by itself but the end after `disconnect`, one turn of the clock later.
  */
-import type { Timers } from '../../src/iscsi/timers.ts';
+import type { Timers } from '../../src/timers.ts';
 import type { ArenaMemory } from '../../src/reactor/reactor.ts';
 import { PduTable } from '../../src/transport/pdu-table.ts';
 import type {

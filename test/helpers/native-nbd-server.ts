@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BlockGeometry } from '../../src/block/device.ts';
-import { systemTimers } from '../../src/iscsi/timers.ts';
+import { systemTimers } from '../../src/timers.ts';
 import { SlabPool } from '../../src/memory/slab-pool.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
 import type { NbdConnectionOptions } from '../../src/nbd/connection.ts';

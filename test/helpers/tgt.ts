@@ -106,6 +106,11 @@ export class Tgt {
     await ended;
   }
 
+  /** SIGSTOP makes it a host that hangs, until SIGCONT. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#daemon?.kill(signal);
+  }
+
   async stop(): Promise<void> {
     await this.kill();
     await rm(this.#directory, { recursive: true, force: true });

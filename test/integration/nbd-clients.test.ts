@@ -1,11 +1,11 @@
 /** iserd over TCP against a real tgt, used by clients that nobody here wrote. */
 import { expect } from 'chai';
 import { createHash, randomFillSync } from 'node:crypto';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeSync, closeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { IserdProcess, iserdPath, run, runOk } from '../helpers/programs.ts';
-import { Tgt } from '../helpers/tgt.ts';
+import { DaemonFixture } from '../helpers/daemon-fixture.ts';
+import { type IserdProcess, iserdPath, run, runOk } from '../helpers/programs.ts';
+import type { Tgt } from '../helpers/tgt.ts';
 
 const mebibyte = 2 ** 20;
 const lunSizeBytes = 320 * mebibyte;
@@ -24,27 +24,16 @@ function digestOf(path: string, sizeBytes: number): string {
 
 describe('NBD clients on iserd over TCP against tgt', function () {
   this.timeout(180_000);
+  const suite = DaemonFixture.perSuite();
   let directory: string;
   let tgt: Tgt;
   let iserd: IserdProcess;
   let uri: string;
 
   before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'iserd-clients-'));
-    tgt = await Tgt.start({ luns: [{ sizeBytes: lunSizeBytes }] });
-    iserd = await IserdProcess.start([
-      'serve',
-      tgt.urls[0],
-      '--socket',
-      join(directory, 'nbd.sock'),
-    ]);
-    uri = iserd.uri!;
-  });
-  after(async () => {
-    const end = await iserd.stop();
-    await tgt.stop();
-    rmSync(directory, { recursive: true });
-    expect(end.code, end.stderr).to.equal(0);
+    directory = suite.directory();
+    tgt = await suite.tgt({ luns: [{ sizeBytes: lunSizeBytes }] });
+    ({ iserd, uri } = await suite.serve(tgt.urls[0]));
   });
 
   it('tells nbdinfo the size, the block sizes and what it can do', async () => {
@@ -57,11 +46,12 @@ describe('NBD clients on iserd over TCP against tgt', function () {
         is_read_only: false,
         can_flush: true,
         can_fua: true,
-        can_trim: true,
+        // The logical unit is not thin provisioned.
+        can_trim: false,
         can_zero: true,
         can_multi_conn: true,
-        block_minimum: 512,
-        block_size_minimum: undefined,
+        block_size_minimum: 512,
+        block_size_maximum: 32 * mebibyte,
       },
       JSON.stringify(exports[0]),
     );
@@ -85,12 +75,14 @@ describe('NBD clients on iserd over TCP against tgt', function () {
   });
 
   it('verifies mixed sizes from 512 B to 2 MiB at depth 64 with fio', async () => {
-    await runOk('fio', fioVerify(uri, 'mixed', 0));
+    await runOk('fio', fioVerify(uri, 'mixed', 0), { cwd: directory });
   });
 
   it('verifies three clients at once on one volume', async () => {
     await Promise.all(
-      [0, 1, 2].map((client) => runOk('fio', fioVerify(uri, `client${client}`, client))),
+      [0, 1, 2].map((client) =>
+        runOk('fio', fioVerify(uri, `client${client}`, client), { cwd: directory }),
+      ),
     );
   });
 
@@ -109,6 +101,11 @@ describe('NBD clients on iserd over TCP against tgt', function () {
     const { code, stdout, stderr } = await run('qemu-io', argv);
     expect(code, stdout + stderr).to.equal(0);
     expect(stdout + stderr).not.to.match(/failed|error|Pattern verification failed/i);
+  });
+
+  it('ends with exit code 0 after all that', async () => {
+    const { code, stderr } = await iserd.stop();
+    expect(code, stderr).to.equal(0);
   });
 });
 

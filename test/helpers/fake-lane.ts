@@ -1,0 +1,110 @@
+/** A lane without a thread: answers at once, remembers what it was asked, and fails or waits as it is told. */
+import type { LanePort } from '../../daemon/lane/lane-thread.ts';
+import type {
+  LaneEvent,
+  LaneMethod,
+  LaneMethods,
+  SessionReport,
+  SessionSpec,
+} from '../../daemon/lane/messages.ts';
+
+export class FakeLane implements LanePort {
+  readonly index: number;
+  readonly emit: (event: LaneEvent) => void;
+  readonly crash: (error: Error) => void;
+  /** Method names in the order of the calls. */
+  readonly calls: LaneMethod[] = [];
+  readonly opened: SessionSpec[] = [];
+  readonly served: LaneMethods['serveSocket'][0][] = [];
+  /** Asked before a session is opened; a rejection is its failure. */
+  onOpen: (spec: SessionSpec) => Promise<unknown> = () => Promise.resolve();
+  /** Identity of the logical units that it finds. */
+  identity = 'naa.1';
+  sessionState = 'up';
+  closed = false;
+  #rejectOpening: ((error: Error) => void)[] = [];
+
+  constructor(index: number, emit: (event: LaneEvent) => void, crash: (error: Error) => void) {
+    this.index = index;
+    this.emit = emit;
+    this.crash = crash;
+  }
+
+  call<M extends LaneMethod>(method: M, parameters: LaneMethods[M][0]): Promise<LaneMethods[M][1]> {
+    this.calls.push(method);
+    return this.#handlers[method](parameters);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
+  }
+
+  readonly #handlers: {
+    readonly [M in LaneMethod]: (parameters: LaneMethods[M][0]) => Promise<LaneMethods[M][1]>;
+  } = {
+    openSession: async (spec) => {
+      const cancelled = new Promise((_, reject) => this.#rejectOpening.push(reject));
+      await Promise.race([this.onOpen(spec), cancelled]);
+      this.opened.push(spec);
+      return this.#report(this.opened.length - 1);
+    },
+    cancelOpening: () => {
+      for (const reject of this.#rejectOpening.splice(0)) reject(new Error('opening cancelled'));
+      return Promise.resolve({});
+    },
+    serveSocket: (client) => {
+      this.served.push(client);
+      return Promise.resolve({});
+    },
+    drainSession: () => Promise.resolve({ drained: true }),
+    closeSession: () => Promise.resolve({}),
+    close: () => Promise.resolve({}),
+    statistics: () =>
+      Promise.resolve({
+        heartbeat: this.calls.length,
+        arenaBytes: 0,
+        usedBytes: 0,
+        peakUsedBytes: 0,
+        requestsInFlight: 0,
+        registrations: [],
+        sessions: this.opened.map((spec, session) => ({
+          session,
+          state: this.sessionState,
+          transport: spec.transport,
+          portal: '127.0.0.1:3260',
+          reconnects: 0,
+          clients: 0,
+          inFlight: 0,
+          reads: 0,
+          writes: 0,
+          others: 0,
+          bytesRead: 0,
+          bytesWritten: 0,
+          errors: 0,
+        })),
+      }),
+  };
+
+  #report(session: number): SessionReport {
+    return {
+      session,
+      geometry: {
+        sizeBytes: 2 ** 20,
+        logicalBlockLength: 512,
+        preferredLength: 4096,
+        readOnly: false,
+        rotational: false,
+        canTrim: true,
+        fastZeroes: true,
+        knowsAllocation: false,
+      },
+      identity: this.identity,
+      vendor: 'FAKE',
+      product: 'LANE',
+      revision: '1',
+      features: {},
+      keys: {},
+    };
+  }
+}

@@ -1,0 +1,86 @@
+import { expect } from 'chai';
+import { ServiceNotifier } from '../../../daemon/service-notifier.ts';
+
+describe('what the service manager is told', () => {
+  let sent: string[];
+  let alive: boolean;
+  /** What runs periodically, and its period. */
+  let periodic: { readonly periodMs: number; readonly action: () => void } | undefined;
+
+  beforeEach(() => {
+    sent = [];
+    alive = true;
+    periodic = undefined;
+  });
+
+  const create = (watchdogMicroseconds: number): ServiceNotifier =>
+    new ServiceNotifier({
+      send: (state) => sent.push(state) > 0,
+      watchdogMicroseconds,
+      alive: () => alive,
+      every: (periodMs, action) => {
+        periodic = { periodMs, action };
+        return () => {
+          periodic = undefined;
+        };
+      },
+    });
+
+  it('is READY with a status', () => {
+    create(0).ready('serving 1 of 2 volumes');
+    expect(periodic).to.equal(undefined);
+    expect(sent).to.deep.equal(['READY=1\nSTATUS=serving 1 of 2 volumes']);
+  });
+
+  it('is a status by itself', () => {
+    create(0).status('draining');
+    expect(sent).to.deep.equal(['STATUS=draining']);
+  });
+
+  it('is STOPPING with the time that draining may take, in microseconds', () => {
+    create(0).stopping(1.5);
+    expect(sent).to.deep.equal(['STOPPING=1\nEXTEND_TIMEOUT_USEC=1500']);
+  });
+
+  it('is WATCHDOG twice within its time while the lanes are alive', () => {
+    create(2_000_000).ready('');
+    expect(periodic?.periodMs).to.equal(1000);
+    periodic?.action();
+    expect(sent.slice(1)).to.deep.equal(['WATCHDOG=1']);
+  });
+
+  it('is nothing when a lane hangs', () => {
+    create(2_000_000).ready('');
+    alive = false;
+    periodic?.action();
+    expect(sent).to.have.length(1);
+  });
+
+  it('is WATCHDOG by a timer that keeps no process alive, when nothing else is given', async () => {
+    const fed = new Promise<void>((resolve) => {
+      const notifier = new ServiceNotifier({
+        send: (state) => {
+          if (state === 'WATCHDOG=1') {
+            notifier.stopping(0);
+            resolve();
+          }
+          return true;
+        },
+        watchdogMicroseconds: 2000,
+        alive: () => true,
+      });
+      notifier.ready('');
+    });
+    // Something else keeps the process alive meanwhile.
+    const alive = setInterval(() => undefined, 1000);
+    await fed;
+    clearInterval(alive);
+  });
+
+  it('is nothing more after stopping', () => {
+    const notifier = create(2_000_000);
+    notifier.ready('');
+    notifier.stopping(0);
+    expect(periodic).to.equal(undefined);
+  });
+});

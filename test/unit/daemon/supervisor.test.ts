@@ -1,0 +1,346 @@
+import { expect } from 'chai';
+import winston from 'winston';
+import { daemonStatus } from '../../../daemon/control/status.ts';
+import type { KernelAttachment, KernelDeviceRequest } from '../../../daemon/kernel-device.ts';
+import type { SessionSpec } from '../../../daemon/lane/messages.ts';
+import { Supervisor } from '../../../daemon/supervisor.ts';
+import type { Volume } from '../../../daemon/volume.ts';
+import type { VolumeSpec } from '../../../daemon/volume-spec.ts';
+import { FakeLane } from '../../helpers/fake-lane.ts';
+
+const laneOptions = {
+  registration: 'cache',
+  pinLimitBytes: 0,
+  arenaBytes: 0,
+  hugePages: false,
+  spinMicroseconds: 0,
+  requestCapacity: 0,
+} as const;
+
+function spec(name: string, lanes = 1, more: Partial<VolumeSpec> = {}): VolumeSpec {
+  const session = {
+    volume: name,
+    transport: 'tcp',
+    targetName: 'iqn.2026-11.test:d',
+    lun: 1,
+    readOnly: false,
+    replacementTimeoutMs: 1000,
+  };
+  return {
+    name,
+    target: 'iscsi://h/iqn.2026-11.test:d/1',
+    device: undefined,
+    socket: `/run/${name}`,
+    sessions: Array.from({ length: lanes }, () => session as unknown as SessionSpec),
+    ...more,
+  };
+}
+
+/** A supervisor whose every surrounding is a fake that keeps a record. */
+class Fixture {
+  readonly lanes: FakeLane[] = [];
+  /** What has happened, in order. */
+  readonly record: string[] = [];
+  readonly serving: string[] = [];
+  readonly failures: Error[] = [];
+  readonly listeners = new Map<string | number, (fd: number) => void>();
+  readonly clientsClosed: (string | number)[] = [];
+  attachment: Promise<void> = Promise.resolve();
+  attachRequest: KernelDeviceRequest | undefined;
+  clientsEnded = 0;
+  readonly supervisor: Supervisor;
+
+  constructor(maximumLanes: number, prepare: (lane: FakeLane) => void = () => undefined) {
+    this.supervisor = new Supervisor({
+      lane: laneOptions,
+      maximumLanes,
+      createLane: (index, onEvent, onCrash) => {
+        const lane = new FakeLane(index, onEvent, onCrash);
+        prepare(lane);
+        this.lanes.push(lane);
+        return lane;
+      },
+      surroundings: {
+        kernelDevices: { attach: (request) => this.#attach(request) },
+        listeners: {
+          listen: (where, onConnection) => {
+            this.listeners.set(where, onConnection);
+            return {
+              clientClosed: () => {
+                this.clientsClosed.push(where);
+              },
+              close: () => {
+                this.record.push(`close ${where}`);
+                this.listeners.delete(where);
+              },
+            };
+          },
+        },
+        onClientEnded: () => {
+          this.clientsEnded++;
+        },
+      },
+      logger: winston.createLogger({ silent: true }),
+      onServing: (volume) => {
+        this.serving.push(volume.spec.name);
+      },
+      onFailure: (error) => {
+        this.failures.push(error);
+      },
+    });
+  }
+
+  volume(name: string): Volume {
+    const volume = this.supervisor.volumes.find((candidate) => candidate.spec.name === name);
+    if (volume === undefined) throw new Error(`no volume ${name}`);
+    return volume;
+  }
+
+  async #attach(request: KernelDeviceRequest): Promise<KernelAttachment> {
+    this.attachRequest = request;
+    await request.serve(Array.from({ length: request.lanes }, (_, index) => 100 + index));
+    await this.attachment;
+    return {
+      index: 0,
+      path: '/dev/nbd0',
+      serverFds: [],
+      resize: () => Promise.resolve(),
+      detach: () => {
+        this.record.push('detach');
+        return Promise.resolve(true);
+      },
+    };
+  }
+}
+
+describe('the supervisor', () => {
+  const sessionsPerLane = ({ lanes }: Fixture): number[] =>
+    lanes.map(({ opened }) => opened.length);
+
+  describe('places sessions', () => {
+    it('on as many lanes as there are sessions, at most one per core', async () => {
+      const few = new Fixture(4);
+      await few.supervisor.start([spec('a'), spec('b')]);
+      expect(sessionsPerLane(few)).to.deep.equal([1, 1]);
+      const many = new Fixture(2);
+      await many.supervisor.start(['a', 'b', 'c', 'd', 'e'].map((name) => spec(name)));
+      expect(sessionsPerLane(many)).to.deep.equal([3, 2]);
+    });
+
+    it('of one volume on lanes that are all different', async () => {
+      const fixture = new Fixture(3);
+      await fixture.supervisor.start([spec('a'), spec('b', 3), spec('c', 2)]);
+      expect(sessionsPerLane(fixture)).to.deep.equal([2, 2, 2]);
+      const [a, b, c] = fixture.lanes.map(({ opened }) => opened.map(({ volume }) => volume));
+      for (const volumes of [a, b, c]) expect(new Set(volumes)).to.have.property('size', 2);
+    });
+
+    it('on more lanes than cores when a volume asks for them', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a', 3)]);
+      expect(sessionsPerLane(fixture)).to.deep.equal([1, 1, 1]);
+    });
+  });
+
+  describe('starts volumes', () => {
+    it('and tells of each as it begins to serve, not when all have ended their start', async () => {
+      let fail: (error: Error) => void = () => undefined;
+      const fixture = new Fixture(2, (lane) => {
+        lane.onOpen = ({ volume }) =>
+          volume === 'slow'
+            ? new Promise((_, reject) => {
+                fail = reject;
+              })
+            : Promise.resolve();
+      });
+      const started = fixture.supervisor.start([spec('slow'), spec('quick')]);
+      await Promise.race([started, turns()]);
+      expect(fixture.serving).to.deep.equal(['quick']);
+      expect(fixture.volume('slow').state).to.equal('starting');
+      fail(new Error('no login in time'));
+      const failures = await started;
+      expect([...failures.keys()]).to.deep.equal(['slow']);
+      expect(fixture.volume('slow')).to.include({ state: 'failed', failure: 'no login in time' });
+      expect(fixture.volume('quick').state).to.equal('serving');
+    });
+
+    it('and refuses one whose sessions reach different logical units', async () => {
+      const fixture = new Fixture(2, (lane) => {
+        lane.identity = `naa.${lane.index}`;
+      });
+      const failures = await fixture.supervisor.start([spec('a', 2)]);
+      expect(failures.get('a')?.message).to.match(/different logical units: naa\.0 and naa\.1/);
+      for (const lane of fixture.lanes) expect(lane.calls).to.include('closeSession');
+    });
+
+    it('and closes the sessions that were had when one is refused', async () => {
+      const fixture = new Fixture(2, (lane) => {
+        if (lane.index === 1) lane.onOpen = () => Promise.reject(new Error('refused'));
+      });
+      const failures = await fixture.supervisor.start([spec('a', 2)]);
+      expect(failures.get('a')?.message).to.equal('refused');
+      expect(fixture.lanes[0].calls).to.include('closeSession');
+      expect(fixture.listeners).to.have.property('size', 0);
+    });
+
+    it('and attaches a device with a socket of every session, served before the kernel has it', async () => {
+      const fixture = new Fixture(2);
+      await fixture.supervisor.start([spec('a', 2, { device: 'auto', socket: undefined })]);
+      expect(fixture.attachRequest).to.include({
+        device: 'auto',
+        lanes: 2,
+        backendIdentifier: 'iserd:a:naa.1',
+      });
+      expect(
+        fixture.lanes.map(({ served }) => served.map(({ fd, handshake }) => ({ fd, handshake }))),
+      ).to.deep.equal([[{ fd: 100, handshake: false }], [{ fd: 101, handshake: false }]]);
+      expect(fixture.volume('a').devicePath).to.equal('/dev/nbd0');
+    });
+  });
+
+  describe('gives clients', () => {
+    it('to the sessions of the volume in turn, and counts them until they are gone', async () => {
+      const fixture = new Fixture(2);
+      await fixture.supervisor.start([spec('a', 2)]);
+      const connect = fixture.listeners.get('/run/a');
+      for (const fd of [7, 8, 9]) connect?.(fd);
+      expect(fixture.lanes.map(({ served }) => served.map(({ fd }) => fd))).to.deep.equal([
+        [7, 9],
+        [8],
+      ]);
+      const { client } = fixture.lanes[1].served[0];
+      fixture.lanes[1].emit({
+        event: 'clientEnded',
+        session: 0,
+        client,
+        handshake: true,
+        reason: 'disconnect',
+      });
+      expect(fixture.clientsClosed).to.deep.equal(['/run/a']);
+      expect(fixture.clientsEnded).to.equal(1);
+    });
+
+    it('that came with the process to a session, too', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a')]);
+      await fixture.volume('a').serveClient(5);
+      expect(fixture.lanes[0].served[0]).to.include({ fd: 5, handshake: true, exportName: 'a' });
+    });
+  });
+
+  describe('stops', () => {
+    it('with the front first: listener, device, drain, logout, then lanes', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a', 1, { device: 'auto' })]);
+      const [lane] = fixture.lanes;
+      lane.calls.splice(0);
+      await fixture.supervisor.stop();
+      expect(fixture.record).to.deep.equal(['close /run/a', 'detach']);
+      expect(lane.calls).to.deep.equal(['drainSession', 'closeSession']);
+      expect(lane.closed).to.equal(true);
+      expect(fixture.volume('a').state).to.equal('stopped');
+    });
+
+    it('while a login is still tried, without waiting for it', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => new Promise(() => undefined);
+      });
+      const started = fixture.supervisor.start([spec('a')]);
+      await fixture.supervisor.stop();
+      expect((await started).has('a')).to.equal(true);
+      expect(fixture.serving).to.deep.equal([]);
+      expect(fixture.lanes[0].closed).to.equal(true);
+    });
+
+    it('while a device is being attached, and detaches it', async () => {
+      const fixture = new Fixture(1);
+      let attached: () => void = () => undefined;
+      fixture.attachment = new Promise((resolve) => {
+        attached = resolve;
+      });
+      const started = fixture.supervisor.start([spec('a', 1, { device: 'auto' })]);
+      await turns();
+      const stopped = fixture.supervisor.stop();
+      attached();
+      await stopped;
+      await started;
+      expect(fixture.record).to.deep.equal(['detach']);
+      expect(fixture.listeners).to.have.property('size', 0);
+    });
+
+    it('although a step fails', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a')]);
+      const [lane] = fixture.lanes;
+      lane.call = () => Promise.reject(new Error('the lane is gone'));
+      await fixture.supervisor.stop();
+      expect(fixture.volume('a').state).to.equal('stopped');
+    });
+  });
+
+  describe('watches lanes', () => {
+    it('and tells of one that crashes, unless it is stopping', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a')]);
+      const crash = new Error('out of memory');
+      fixture.lanes[0].crash(crash);
+      expect(fixture.failures).to.deep.equal([crash]);
+      await fixture.supervisor.stop();
+      fixture.lanes[0].crash(crash);
+      expect(fixture.failures).to.have.length(1);
+    });
+
+    it('and is alive only while every one of them answers', async () => {
+      const fixture = new Fixture(2);
+      await fixture.supervisor.start([spec('a'), spec('b')]);
+      expect(fixture.supervisor.alive()).to.equal(true);
+      await turns();
+      expect(fixture.supervisor.alive()).to.equal(true);
+      fixture.lanes[1].call = () => new Promise(() => undefined);
+      await turns();
+      fixture.supervisor.alive();
+      await turns();
+      expect(fixture.supervisor.alive()).to.equal(false);
+    });
+  });
+
+  describe('reports', () => {
+    it('what every volume is and does', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = ({ volume }) =>
+          volume === 'b' ? Promise.reject(new Error('refused')) : Promise.resolve();
+      });
+      await fixture.supervisor.start([spec('a'), spec('b')]);
+      const { volumes, lanes } = await daemonStatus(fixture.supervisor);
+      expect(volumes[0]).to.include({
+        name: 'a',
+        state: 'serving',
+        socket: '/run/a',
+        sizeBytes: 2 ** 20,
+        failure: null,
+      });
+      expect(volumes[0].sessions).to.have.length(1);
+      expect(volumes[1]).to.include({
+        name: 'b',
+        state: 'failed',
+        sizeBytes: 0,
+        failure: 'refused',
+      });
+      expect(lanes).to.have.length(1);
+    });
+
+    it('a volume whose session has ended as failed', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([spec('a')]);
+      fixture.lanes[0].sessionState = 'closed';
+      const { volumes } = await daemonStatus(fixture.supervisor);
+      expect(volumes[0].state).to.equal('failed');
+      expect(volumes[0].failure).to.match(/session 0 has ended/);
+    });
+  });
+});
+
+/** Lets what is already resolved run on. */
+function turns(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
