@@ -67,23 +67,14 @@ install_packages() {
   if [ "${#missing[@]}" = 0 ]; then return; fi
   say "installing Debian packages: ${missing[*]}"
   as_root apt-get update -qq
-  # The targets and initiators are started by tests only; policy-rc.d would be changed for nobody else.
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-}
-
-# Node.js's own headers, when they came with it, spare node-gyp a download.
-use_local_headers() {
-  local prefix
-  prefix=$(dirname "$(dirname "$(realpath "$(command -v node)")")")
-  if [ -z "${npm_config_nodedir:-}" ] && [ -e "$prefix/include/node/node_api.h" ]; then
-    export npm_config_nodedir=$prefix
-  fi
 }
 
 install_node_modules() {
   local installed=node_modules/.package-lock.json
   if [ -e "$installed" ] && [ ! package-lock.json -nt "$installed" ]; then return; fi
   say 'npm ci'
+  # The addon, which npm would build too, is built below.
   npm ci --no-audit --no-fund --ignore-scripts >&2
   # npm leaves the time of an unchanged file alone.
   touch "$installed"
@@ -101,21 +92,24 @@ build_native() {
   mapfile -t sources < <(find native -path 'native/build*' -prune -o -path native/test -prune -o -type f -print)
   newer_than "$addon" "${sources[@]}" || return 0
   say 'building the addon'
+  local options=(--directory native --loglevel error) prefix
+  # Node.js's own headers, when they came with it, spare node-gyp a download.
+  prefix=$(dirname "$(dirname "$(realpath "$(command -v node)")")")
+  if [ -e "$prefix/include/node/node_api.h" ]; then options+=("--nodedir=$prefix"); fi
   # A new file is seen only by a new configuration.
-  npx --no-install node-gyp configure build --directory native --loglevel error >&2
+  node_modules/.bin/node-gyp configure build "${options[@]}" >&2
   touch "$addon"
 }
 
 build_typescript() {
   newer_than dist/.built src daemon tsconfig.json tsconfig.build.json package.json || return 0
   say 'compiling TypeScript'
-  npx --no-install tsc -p tsconfig.build.json >&2
+  node_modules/.bin/tsc -p tsconfig.build.json >&2
   touch dist/.built
 }
 
 check_node
 install_packages
-use_local_headers
 install_node_modules
 build_native
 build_typescript

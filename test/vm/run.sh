@@ -143,12 +143,14 @@ write_job() {
 
 build_initrd "$@"
 
+# maxcpus=1: QEMU's emulation (7.2) has a race between a CPU that moves a PCI device in memory and another one that writes to
+# its interrupt controller at that moment; QEMU then ends with a segmentation fault. One CPU scans PCI, init starts the others.
 # shellcheck disable=SC2054 # the commas are QEMU's
 arguments=(
   -accel "${ISERD_VM_ACCEL:-tcg,thread=multi,tb-size=512}" -cpu max -smp "$cpus" -m "$memory"
   -nodefaults -display none -no-reboot -nic none
   -kernel "$kernel" -initrd "$work/initrd"
-  -append "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on ${ISERD_VM_APPEND:-}"
+  -append "console=ttyS0 panic=-1 maxcpus=1 mitigations=off random.trust_cpu=on ${ISERD_VM_APPEND:-}"
   -serial "file:$work/console"
   -fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
   -device virtio-9p-pci,fsdev=host,mount_tag=host

@@ -55,5 +55,4 @@ export class Shell {
 }
 
 const endMark = '\\001end ';
-// eslint-disable-next-line no-control-regex -- a byte that no command prints is the point
 const endPattern = /\u0001end (\d+)\n/;

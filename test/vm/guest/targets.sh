@@ -7,11 +7,12 @@
 #                                $tgt_iser_chap_url $tgt_tcp_chap_url    $chap_user
 #                                $tgt_iser_mutual_url $tgt_tcp_mutual_url  $chap_user and $mutual_user
 #   tgt_kill / tgt_down          ends tgtd at once (tgt_up continues with the same file) / and removes the file
-#   lio_up [MIB]                 LIO with a RAM disk of MIB (default 256) as LUN 0 and one with 4096-byte blocks as LUN 1:
-#                                $lio_tcp_url $lio_iser_url, $lio_tcp_4k_url $lio_iser_4k_url
+#   lio_up [MIB]                 LIO with a RAM disk of MIB (default 256) as LUN 0, one with 4096-byte blocks as LUN 1, and as
+#                                LUN 2 a sparse file with a write cache that is unmapped and zeroed on demand:
+#                                $lio_tcp_url $lio_iser_url, $lio_tcp_4k_url $lio_iser_4k_url, $lio_tcp_thin_url $lio_iser_thin_url
 #                                $lio_tcp_chap_url $lio_iser_chap_url $lio_tcp_mutual_url $lio_iser_mutual_url
 #   lio_target NAME AUTH         one more LIO target over the same disks; AUTH is none, chap or mutual; lio_target_down NAME
-#   lio_down
+#   lio_down                     hangs in the kernel after a login over iSER that was cut short: then end the VM instead
 
 initiator_name=${initiator_name:-iqn.2026-11.iserd.test:init}
 chap_user=iserd chap_secret=iserd-secret-1
@@ -34,6 +35,8 @@ lio_tcp_url=$_tcp:lio/0
 lio_iser_url=$_iser:lio/0
 lio_tcp_4k_url=$_tcp:lio/1
 lio_iser_4k_url=$_iser:lio/1
+lio_tcp_thin_url=$_tcp:lio/2
+lio_iser_thin_url=$_iser:lio/2
 lio_tcp_chap_url=$_tcp:lio-chap/0
 lio_iser_chap_url=$_iser:lio-chap/0
 lio_tcp_mutual_url=$_tcp:lio-mutual/0
@@ -122,6 +125,8 @@ tgt_down() {
 start_target() { tgt_up "$@"; }
 
 _core=/sys/kernel/config/target/core/rd_mcp_0
+_file_core=/sys/kernel/config/target/core/fileio_0
+lio_file=/dev/shm/iserd-lio-disk
 _fabric=/sys/kernel/config/target/iscsi
 
 # _lio_disk NAME MIB BLOCK-LENGTH
@@ -133,18 +138,27 @@ _lio_disk() {
   # LIO gives a RAM disk no serial number of its own accord; VPD page 83h is made from it.
   echo "iserd-test-$1" >"$_core/$1/wwn/vpd_unit_serial"
   if [ "$3" != 512 ]; then echo "$3" >"$_core/$1/attrib/block_size"; fi
-  # A RAM disk that supports UNMAP only says so when asked to.
-  echo 1 >"$_core/$1/attrib/emulate_tpu" 2>/dev/null || true
+}
+
+# _lio_file_disk MIB: buffered, so that a cache needs flushing and FUA means something.
+_lio_file_disk() {
+  local disk=$_file_core/file2
+  truncate -s "$1M" "$lio_file" && mkdir -p "$disk" || return
+  echo "fd_dev_name=$lio_file,fd_dev_size=$(($1 << 20)),fd_buffered_io=1" >"$disk/control"
+  echo 1 >"$disk/enable" || return
+  echo iserd-test-file2 >"$disk/wwn/vpd_unit_serial"
+  echo 1 >"$disk/attrib/emulate_tpu"
+  echo 1 >"$disk/attrib/emulate_tpws"
 }
 
 lio_target() {
   local name=$1 auth=$2 tpg lun
   tpg=$_fabric/$iqn_prefix:$name/tpgt_1
   mkdir -p "$tpg" || return
-  for lun in 0 1; do
-    mkdir -p "$tpg/lun/lun_$lun"
-    ln -s "$_core/ram$lun" "$tpg/lun/lun_$lun/disk" || return
-  done
+  for lun in 0 1 2; do mkdir -p "$tpg/lun/lun_$lun"; done
+  ln -s "$_core/ram0" "$tpg/lun/lun_0/disk" &&
+    ln -s "$_core/ram1" "$tpg/lun/lun_1/disk" &&
+    ln -s "$_file_core/file2" "$tpg/lun/lun_2/disk" || return
   if [ "$auth" = none ]; then
     echo 0 >"$tpg/attrib/authentication"
     echo 1 >"$tpg/attrib/generate_node_acls"
@@ -168,7 +182,7 @@ _lio_acl() {
   acl=$tpg/acls/$initiator_name
   echo 1 >"$tpg/attrib/authentication"
   mkdir -p "$acl" || return
-  for lun in 0 1; do
+  for lun in 0 1 2; do
     mkdir -p "$acl/lun_$lun" && ln -s "$tpg/lun/lun_$lun" "$acl/lun_$lun/disk" || return
   done
   echo -n "$chap_user" >"$acl/auth/userid"
@@ -189,7 +203,7 @@ lio_target_down() {
   find "$tpg/acls" -mindepth 1 -maxdepth 1 -exec rmdir {} + 2>/dev/null
   find "$tpg/np" -mindepth 1 -maxdepth 1 -exec rmdir {} +
   rm -f "$tpg"/lun/lun_*/disk
-  rmdir "$tpg/lun/lun_0" "$tpg/lun/lun_1" "$tpg" "$target"
+  rmdir "$tpg"/lun/lun_* "$tpg" "$target"
 }
 
 lio_up() {
@@ -199,7 +213,7 @@ lio_up() {
   # LIO keeps its state files here and logs an error for each when it cannot.
   mkdir -p /etc/target /var/target/pr /var/target/alua
   mkdir -p "$_fabric" || return
-  _lio_disk ram0 "${1:-256}" 512 && _lio_disk ram1 "${1:-256}" 4096 || return
+  _lio_disk ram0 "${1:-256}" 512 && _lio_disk ram1 "${1:-256}" 4096 && _lio_file_disk "${1:-256}" || return
   lio_target lio none && lio_target lio-chap chap && lio_target lio-mutual mutual
 }
 
@@ -208,6 +222,7 @@ lio_down() {
   for target in "$_fabric/$iqn_prefix":*; do
     if [ -d "$target" ]; then lio_target_down "${target#"$_fabric/$iqn_prefix:"}"; fi
   done
-  rmdir "$_core/ram0" "$_core/ram1" 2>/dev/null
+  rmdir "$_core/ram0" "$_core/ram1" "$_file_core/file2" 2>/dev/null
+  rm -f "$lio_file"
   return 0
 }
