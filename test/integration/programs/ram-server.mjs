@@ -6,6 +6,7 @@ import {
   NbdListener,
   RequestTable,
   openReactor,
+  systemTimers,
 } from 'iserd/nbd';
 import { SlabPool } from 'iserd/memory';
 

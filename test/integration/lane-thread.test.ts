@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { LaneThread } from '../../../daemon/lane/lane-thread.ts';
-import type { LaneEvent, LaneOptions, SessionSpec } from '../../../daemon/lane/messages.ts';
-import { makeIsid } from '../../../src/iscsi/isid.ts';
+import { LaneThread } from '../../daemon/lane/lane-thread.ts';
+import type { LaneEvent, LaneOptions, SessionSpec } from '../../daemon/lane/messages.ts';
+import { makeIsid } from '../../src/iscsi/isid.ts';
 
 const options: LaneOptions = {
   registration: 'cache',
@@ -12,7 +12,7 @@ const options: LaneOptions = {
   requestCapacity: 16,
 };
 
-const entry = new URL('../../helpers/lane-worker.mjs', import.meta.url);
+const entry = new URL('../helpers/lane-worker.mjs', import.meta.url);
 
 /** A session to where nobody listens. */
 const spec: SessionSpec = {
