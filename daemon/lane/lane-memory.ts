@@ -87,7 +87,8 @@ export class LaneMemory {
   #tidy(): void {
     for (const { strategy } of this.#registrations.values()) {
       // What stays registered for ever must keep its pages: the device would go on using the old ones.
-      if (!(strategy instanceof RegistrationCache)) return;
+      // (`static` is a cache as well, of one granule.)
+      if (!(strategy instanceof RegistrationCache) || strategy.name !== 'cache') return;
       strategy.sweep(idleRounds);
     }
     this.pool.trim((offset, length) => {
