@@ -9,6 +9,12 @@ Result<LoopWatch::Owner> LoopWatch::Open(uv_loop_t* loop, int epoll_fd, Listener
     return Error{-status, "uv_idle_init"};
   watch->idle_.data = watch.get();
   ++watch->open_handles_;
+  if (const int status = uv_timer_init(loop, &watch->timer_); status != 0)
+    return Error{-status, "uv_timer_init"};
+  watch->timer_.data = watch.get();
+  ++watch->open_handles_;
+  // What it delivers late keeps nobody waiting, the end of the process least of all.
+  uv_unref(reinterpret_cast<uv_handle_t*>(&watch->timer_));
   if (const int status = uv_poll_init(loop, &watch->poll_, epoll_fd); status != 0)
     return Error{-status, "uv_poll_init"};
   watch->poll_.data = watch.get();
@@ -27,6 +33,14 @@ void LoopWatch::WakeSoon() {
     uv_idle_stop(handle);
     static_cast<LoopWatch*>(handle->data)->listener_->OnLoopTurn();
   });
+}
+
+void LoopWatch::WakeLater() {
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&timer_)) != 0) return;
+  uv_timer_start(
+      &timer_,
+      [](uv_timer_t* handle) { static_cast<LoopWatch*>(handle->data)->listener_->OnDelayOver(); },
+      1, 0);
 }
 
 void LoopWatch::KeepLoopAlive(bool alive) {
@@ -48,7 +62,8 @@ void LoopWatch::Close() {
     static_cast<LoopWatch*>(handle->data)->HandleClosed();
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
-  if (handles == 2) uv_close(reinterpret_cast<uv_handle_t*>(&poll_), closed);
+  if (handles >= 2) uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
+  if (handles == 3) uv_close(reinterpret_cast<uv_handle_t*>(&poll_), closed);
 }
 
 void LoopWatch::HandleClosed() {

@@ -9,7 +9,8 @@
 
 namespace iserd {
 
-// The reactor's two handles on libuv's loop: one watches the epoll set, one asks for a turn.
+// The reactor's handles on libuv's loop: one watches the epoll set, one asks for a turn, one for a
+// turn later.
 // JavaScript thread; owned by the reactor binding through `Close`: libuv lets go of handles only in
 // a later turn, so the object frees itself then.
 class LoopWatch {
@@ -18,6 +19,7 @@ class LoopWatch {
   class Listener {
    public:
     virtual void OnLoopTurn() = 0;
+    virtual void OnDelayOver() = 0;
 
    protected:
     ~Listener() = default;
@@ -36,6 +38,8 @@ class LoopWatch {
   // OnLoopTurn in the loop's next iteration: timers have their turn before, and no system call is
   // needed.
   void WakeSoon();
+  // OnDelayOver after a millisecond, once, however often this is called until then.
+  void WakeLater();
   // Whether the loop, hence the process, lives on while nothing but the watch is left.
   void KeepLoopAlive(bool alive);
 
@@ -47,6 +51,7 @@ class LoopWatch {
 
   uv_poll_t poll_{};
   uv_idle_t idle_{};
+  uv_timer_t timer_{};
   Listener* listener_;
   std::function<void()> released_;
   int open_handles_ = 0;

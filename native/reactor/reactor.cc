@@ -78,13 +78,19 @@ void Reactor::DropCompletions(uint32_t id) {
 void Reactor::OnLoopTurn() {
   in_turn_ = true;
   for (int round = 0; round < kMaximumRounds; ++round) {
-    if (round == 0 || context_.completions.empty()) Harvest();
-    if (context_.completions.empty() && !Spin()) break;
+    if (round == 0 || !context_.DeliveryDue()) Harvest();
+    if (!context_.DeliveryDue() && !Spin()) break;
     Deliver();
     if (closed_) return;
   }
   in_turn_ = false;
   ArrangeDelivery();
+}
+
+void Reactor::OnDelayOver() {
+  if (context_.completions.empty()) return;
+  context_.pressing = true;
+  OnLoopTurn();
 }
 
 void Reactor::Harvest() {
@@ -123,8 +129,8 @@ bool Reactor::Spin() {
   const auto deadline = Clock::now() + std::chrono::microseconds(options_.spin_microseconds);
   do {
     PollCompletionQueues();
-    if (context_.completions.empty()) Harvest();
-    if (!context_.completions.empty()) {
+    if (!context_.DeliveryDue()) Harvest();
+    if (context_.DeliveryDue()) {
       spin_penalty_ = 0;
       return true;
     }
@@ -147,6 +153,7 @@ void Reactor::Deliver() {
     options_.completions[i] = context_.completions.front();
     context_.completions.Pop();
   }
+  context_.pressing = !context_.completions.empty();
   options_.receiver->Deliver(static_cast<uint32_t>(count));
 }
 
@@ -172,8 +179,11 @@ void Reactor::FlushObjects() {
 }
 
 void Reactor::ArrangeDelivery() {
-  if (!in_turn_ && (!context_.completions.empty() || !context_.cq_backlog.empty()))
+  if (in_turn_) return;
+  if (context_.DeliveryDue() || !context_.cq_backlog.empty())
     watch_->WakeSoon();
+  else if (!context_.completions.empty())
+    watch_->WakeLater();
 }
 
 Result<std::shared_ptr<RdmaDevice>> Reactor::DeviceOf(rdma_cm_id* id) {

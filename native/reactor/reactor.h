@@ -80,6 +80,7 @@ class Reactor final : private LoopWatch::Listener {
   static constexpr size_t kEventBatch = 64;
 
   void OnLoopTurn() override;
+  void OnDelayOver() override;
   void Harvest();
   // Polls until something completes or the spin budget is used up. Whether something did.
   [[nodiscard]] bool Spin();
@@ -89,7 +90,7 @@ class Reactor final : private LoopWatch::Listener {
   // Forgets what waits for delivery on behalf of an object that is closed.
   void DropCompletions(uint32_t id);
   void OnMailbox();
-  // When something waits for delivery and no delivery is under way: ask for a turn.
+  // When something waits for delivery and no delivery is under way: ask for a turn, now or later.
   void ArrangeDelivery();
 
   const Options options_;

@@ -21,6 +21,23 @@ std::span<Entry> EntriesOf(Napi::Uint32Array words) {
           words.ElementLength() * sizeof(uint32_t) / sizeof(Entry)};
 }
 
+// Napi::CallbackScope without the object that it makes, for Node-API to ignore, at every batch.
+class BatchScope {
+ public:
+  BatchScope(napi_env env, napi_value resource, napi_async_context context) : env_(env) {
+    if (napi_open_callback_scope(env_, resource, context, &scope_) != napi_ok) scope_ = nullptr;
+  }
+  BatchScope(const BatchScope&) = delete;
+  BatchScope& operator=(const BatchScope&) = delete;
+  ~BatchScope() {
+    if (scope_ != nullptr) napi_close_callback_scope(env_, scope_);
+  }
+
+ private:
+  napi_env env_;
+  napi_callback_scope scope_ = nullptr;
+};
+
 }  // namespace
 
 Napi::Function ReactorBinding::Define(Napi::Env env) {
@@ -73,7 +90,9 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
   submissions_ = Napi::Persistent(submissions);
   completions_ = Napi::Persistent(completions);
   on_completions_ = Napi::Persistent(info[3].As<Napi::Function>());
-  async_context_.emplace(env, "iserd.reactor");
+  // The resource must outlive the context: when it is collected, Node-API makes a new one for every
+  // batch.
+  async_context_.emplace(env, "iserd.reactor", info.This().As<Napi::Object>());
   module_ = env.GetInstanceData<Module>();
   Result<std::unique_ptr<Reactor>> reactor =
       Reactor::Open({.arena = arena->mapping(),
@@ -98,7 +117,7 @@ void ReactorBinding::Deliver(uint32_t count) {
   const Napi::HandleScope handles(env);
   // Microtasks run when this scope ends. What the callback queued is carried out before: they may
   // queue anew.
-  const Napi::CallbackScope scope(env, *async_context_);
+  const BatchScope scope(env, Value(), *async_context_);
   const napi_value argument = Napi::Number::New(env, count);
   napi_value result = nullptr;
   uint32_t queued = 0;

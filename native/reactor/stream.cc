@@ -17,7 +17,26 @@ namespace {
 constexpr size_t kMaximumSegments = 1024;
 // Far below what one call can take, so that only a full socket makes a send short.
 constexpr uint64_t kMaximumGather = uint64_t{1} << 30;
+// The memory of a larger send is wanted back at once.
+constexpr uint64_t kMaximumLazy = uint64_t{64} << 10;
 constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+// Of a Unix socket: several large replies, so that they are not sent in pieces with a wake-up each.
+constexpr int kSendBuffer = 4 << 20;
+
+// Best effort. TCP sockets are left alone: the kernel sizes theirs by need.
+void WidenSendBuffer(int fd) {
+  int domain = 0;
+  int present = 0;
+  socklen_t length = sizeof(domain);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 || domain != AF_UNIX) return;
+  length = sizeof(present);
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &present, &length) != 0 || present >= kSendBuffer)
+    return;
+  // The privileged form goes beyond net.core.wmem_max.
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof(kSendBuffer)) != 0)
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+}
 
 bool WouldBlock(int number) { return number == EAGAIN || number == EWOULDBLOCK; }
 
@@ -27,6 +46,7 @@ Result<std::unique_ptr<Stream>> Stream::Adopt(ReactorContext& context, int fd) {
   const int flags = fcntl(fd, F_GETFL);
   // Until here the descriptor is the caller's: on failure it stays so.
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return LastError("fcntl");
+  WidenSendBuffer(fd);
   return std::make_unique<Stream>(context, UniqueFd(fd), false);
 }
 
@@ -74,7 +94,7 @@ void Stream::OnReady(Source, uint32_t events) {
   if (peer_closed_ || (events & EPOLLIN) != 0) readable_ = true;
   if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) writable_ = true;
   TryReceive();
-  TrySend();
+  TrySend(false);
 }
 
 void Stream::FinishConnect() {
@@ -179,7 +199,7 @@ void Stream::SubmitSend(const Submission& submission) {
   if (writable_) FlushLater();
 }
 
-void Stream::Flush() { TrySend(); }
+void Stream::Flush() { TrySend(true); }
 
 size_t Stream::Gather(std::span<iovec> segments, uint64_t& total) {
   size_t count = 0;
@@ -204,7 +224,7 @@ size_t Stream::Gather(std::span<iovec> segments, uint64_t& total) {
   return count;
 }
 
-void Stream::TrySend() {
+void Stream::TrySend(bool at_once) {
   // Written before each use and never kept: one per thread serves all streams.
   thread_local std::array<iovec, kMaximumSegments> segments;
   while (!sends_.empty() && writable_ && !connecting_) {
@@ -213,7 +233,7 @@ void Stream::TrySend() {
     message.msg_iov = segments.data();
     message.msg_iovlen = Gather(segments, total);
     if (total == 0) {
-      Advance(0);
+      Advance(0, at_once);
       continue;
     }
     const ssize_t count = sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -225,17 +245,22 @@ void Stream::TrySend() {
     }
     // A short send has filled the socket: room makes a new edge.
     if (static_cast<uint64_t>(count) < total) writable_ = false;
-    Advance(static_cast<uint64_t>(count));
+    Advance(static_cast<uint64_t>(count), at_once);
   }
 }
 
-void Stream::Advance(uint64_t count) {
+void Stream::Advance(uint64_t count, bool at_once) {
   front_sent_ += count;
   while (!sends_.empty() && front_sent_ >= sends_.front().total()) {
     const PendingSend& send = sends_.front();
     front_sent_ -= send.total();
-    if ((send.flags & submission_flag::kNotify) != 0)
-      context_.Complete({.kind = completion_kind::kSend, .object = id_, .tag = send.tag});
+    if ((send.flags & submission_flag::kNotify) != 0) {
+      const Completion completion{.kind = completion_kind::kSend, .object = id_, .tag = send.tag};
+      if (at_once && send.total() <= kMaximumLazy)
+        context_.CompleteLazily(completion);
+      else
+        context_.Complete(completion);
+    }
     sends_.Pop();
   }
 }

@@ -59,11 +59,12 @@ class Stream final : public Object {
   void FinishConnect();
   void TryReceive();
   void CompleteReceive(uint32_t status);
-  void TrySend();
+  // `at_once`: what it sends was submitted just now, so that nobody waits for its completion yet.
+  void TrySend(bool at_once);
   // Segments of queued sends, from the first unsent byte on; their sum in `total`.
   [[nodiscard]] size_t Gather(std::span<iovec> segments, uint64_t& total);
   // `count` bytes are with the kernel.
-  void Advance(uint64_t count);
+  void Advance(uint64_t count, bool at_once);
   void FailSends(int number);
 
   UniqueFd fd_;

@@ -67,7 +67,6 @@ export class RequestTable {
   readonly cookieLow: Uint32Array;
   /** Buffer (BufferPool name) to release when the request is freed, or -1. */
   readonly buffer: Float64Array;
-  readonly submittedAtMs: Float64Array;
   readonly owner: (RequestOwner | undefined)[];
   readonly #free: Int32Array;
   #freeCount: number;
@@ -85,7 +84,6 @@ export class RequestTable {
     this.cookieHigh = new Uint32Array(capacity);
     this.cookieLow = new Uint32Array(capacity);
     this.buffer = new Float64Array(capacity).fill(-1);
-    this.submittedAtMs = new Float64Array(capacity);
     this.owner = new Array<RequestOwner | undefined>(capacity).fill(undefined);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
     this.#freeCount = capacity;

@@ -143,7 +143,7 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
   submit(request: number): void {
     this.#endings.enterSubmit();
     this.#progress.begin(request);
-    this.#progress.deadlineMs[request] = this.#session.now() + this.#replacementTimeoutMs;
+    this.#progress.deadlineMs[request] = this.#session.coarseNowMs[0] + this.#replacementTimeoutMs;
     this.#plan(request);
     this.#endings.leaveSubmit();
   }

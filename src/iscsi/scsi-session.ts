@@ -23,4 +23,9 @@ export interface ScsiSession {
   addTaskWaiter(waiter: () => void): void;
   /** Milliseconds on the session's clock. */
   now(): number;
+  /**
+   * One number: that clock as it was at the session's last sweep, good enough for what may take minutes. In an array, because a
+   * number with a fraction is allocated when a function returns it.
+   */
+  readonly coarseNowMs: Float64Array;
 }

@@ -41,6 +41,8 @@ export class SessionTasks {
   readonly queueDepth: number;
   /** For login text. */
   readonly textBuffer: ArenaRange;
+  /** See ScsiSession. */
+  readonly coarseNowMs = new Float64Array(1);
   readonly #options: SessionTasksOptions;
   readonly #dispatch: TaskDispatch;
   readonly #supervisor: TaskSupervisor;
@@ -55,6 +57,7 @@ export class SessionTasks {
     const { pool, timers } = session;
     const taskCapacity = session.taskCapacity ?? defaultTaskCapacity;
     this.#options = options;
+    this.coarseNowMs[0] = timers.now();
     this.#buffer = pool.allocate(loginTextLength + controlTaskCount * controlBufferLength);
     if (this.#buffer === noBuffer) {
       throw new CodedError('NO_BUFFER', 'no memory for the buffers of a session');
@@ -157,6 +160,7 @@ export class SessionTasks {
 
   /** To be called regularly. */
   sweep(nowMs: number): void {
+    this.coarseNowMs[0] = nowMs;
     this.#supervisor.sweep(nowMs);
     this.#callTaskWaiters();
   }

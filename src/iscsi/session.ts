@@ -79,6 +79,10 @@ export class Session implements ScsiSession {
     return this.#options.timers.now();
   }
 
+  get coarseNowMs(): Float64Array {
+    return this.#tasks.coarseNowMs;
+  }
+
   /**
    * Logs in, and tries again what may succeed later. Rejects with LoginRefusedError when the target's refusal is permanent, with
    * ConfigurationError, or with CodedError START_TIMEOUT or SESSION_CLOSED; the session is closed then. Once it has resolved, every

@@ -75,8 +75,10 @@ export class Answers {
     const from = requests.bufferOffset[request];
     const length = requests.length[request];
     if (this.#structured) {
-      const offset = requests.offset[request];
-      this.#replies.offsetData(cookieHigh, cookieLow, offset, buffer, from, length);
+      // In two words: as one number beyond 31 bits it would be allocated to be passed on.
+      const offsetHigh = Math.floor(requests.offset[request] / 0x1_0000_0000);
+      const offsetLow = requests.offset[request] | 0;
+      this.#replies.offsetData(cookieHigh, cookieLow, offsetHigh, offsetLow, buffer, from, length);
     } else {
       this.#replies.simpleData(cookieHigh, cookieLow, buffer, from, length);
     }

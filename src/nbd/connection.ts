@@ -268,7 +268,6 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
       device,
       agreement,
       limits: this.#limits,
-      timers: this.#options.timers,
       counters: this.counters,
     });
     this.#transmission.advance();

@@ -104,15 +104,16 @@ export class ReplyRing {
   offsetData(
     cookieHigh: number,
     cookieLow: number,
-    deviceOffset: number,
+    deviceOffsetHigh: number,
+    deviceOffsetLow: number,
     buffer: number,
     offset: number,
     length: number,
   ): void {
     const at = this.#slot();
     this.#writeChunk(at, ChunkType.offsetData, cookieHigh, cookieLow, 8 + length);
-    this.#view.setUint32(at + chunkHeaderLength, Math.floor(deviceOffset / 0x1_0000_0000));
-    this.#view.setUint32(at + chunkHeaderLength + 4, deviceOffset % 0x1_0000_0000);
+    this.#view.setUint32(at + chunkHeaderLength, deviceOffsetHigh);
+    this.#view.setUint32(at + chunkHeaderLength + 4, deviceOffsetLow);
     this.#send(at, chunkHeaderLength + 8, offset, length, buffer, true);
   }
 

@@ -10,7 +10,6 @@ import { Command, requestHeaderLength } from './constants.ts';
 import { NbdCounter } from './counters.ts';
 import { NbdEnd } from './end.ts';
 import type { Agreement } from './handshake.ts';
-import type { Timers } from '../timers.ts';
 import type { NbdLimits } from './limits.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { ReplyRing } from './reply-ring.ts';
@@ -34,7 +33,6 @@ export interface TransmissionParts {
   readonly device: BlockDevice;
   readonly agreement: Agreement;
   readonly limits: NbdLimits;
-  readonly timers: Timers;
   readonly counters: Float64Array;
 }
 
@@ -62,7 +60,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   readonly #requests: RequestTable;
   readonly #agreement: Agreement;
   readonly #limits: NbdLimits;
-  readonly #timers: Timers;
   readonly #counters: Float64Array;
   readonly #answers: Answers;
   /** The request being received. */
@@ -82,7 +79,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   #draining = false;
   /** How the connection ends once everything is answered and sent. */
   #finalEnd: NbdEnd | undefined;
-  #nowMs = 0;
 
   constructor(parts: TransmissionParts) {
     this.#host = parts.host;
@@ -94,7 +90,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     this.#requests = parts.device.requests;
     this.#agreement = parts.agreement;
     this.#limits = parts.limits;
-    this.#timers = parts.timers;
     this.#counters = parts.counters;
     this.#answers = new Answers(parts.replies, parts.device, parts.agreement, parts.counters);
   }
@@ -109,7 +104,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     if (this.#running || this.#closed) return;
     if (!this.#in.posted && this.#state !== State.stopped) {
       this.#running = true;
-      this.#nowMs = this.#timers.now();
       let going = true;
       while (going) going = this.#step();
       this.#running = false;
@@ -295,7 +289,6 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     requests.length[request] = header.length;
     requests.cookieHigh[request] = header.cookieHigh;
     requests.cookieLow[request] = header.cookieLow;
-    requests.submittedAtMs[request] = this.#nowMs;
     this.#counters[counterOf[header.command]]++;
     return request;
   }

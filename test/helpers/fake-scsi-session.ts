@@ -61,6 +61,10 @@ export class FakeScsiSession implements ScsiSession {
     return this.#timers.now();
   }
 
+  get coarseNowMs(): Float64Array {
+    return Float64Array.of(this.#timers.now());
+  }
+
   submitTask(task: number): void {
     if (this.synchronous) this.#run(task);
     else this.pending.push(task);

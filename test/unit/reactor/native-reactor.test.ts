@@ -42,8 +42,8 @@ describe('native reactor', () => {
   });
 
   /** Two streams of the same reactor, each other's peer. */
-  function openPair(): [number, RecordingSink, number, RecordingSink] {
-    const [one, two] = system.socketPair(0);
+  function openPair(sendBufferSize = 0): [number, RecordingSink, number, RecordingSink] {
+    const [one, two] = system.socketPair(sendBufferSize);
     const [a, b] = [new RecordingSink(), new RecordingSink()];
     return [fixture.reactor.openStream(one, a), a, fixture.reactor.openStream(two, b), b];
   }
@@ -91,17 +91,41 @@ describe('native reactor', () => {
   });
 
   it('lets timers run while every dispatch submits anew', async () => {
-    const [a, sinkA] = openPair();
+    const [a, , b, sinkB] = openPair();
     let stop = false;
     let rounds = 0;
-    sinkA.react = () => {
-      rounds++;
-      if (!stop) fixture.reactor.send(a, 0, 0, 0, 0, 0, true);
+    const again = (): void => {
+      fixture.reactor.receive(b, 100, 1, 1);
+      fixture.reactor.send(a, 0, 0, 1, 0, 0, false);
     };
-    fixture.reactor.send(a, 0, 0, 0, 0, 0, true);
+    sinkB.react = () => {
+      rounds++;
+      if (!stop) again();
+    };
+    again();
     await new Promise((resolve) => setTimeout(resolve, 5));
     stop = true;
     expect(rounds).to.be.greaterThan(16);
+  });
+
+  it('reports a send that went out at once together with what comes next', async () => {
+    const [a, sinkA, b, sinkB] = openPair();
+    let batches = 0;
+    fixture.reactor.addBatchEndListener(() => batches++);
+    fixture.reactor.receive(b, 100, 1, 1);
+    fixture.reactor.send(a, 7, 0, 1, 0, 0, true);
+    await sinkB.wait('received');
+    expect(sinkA.of('sent')).to.deep.equal([[7, 0]]);
+    expect(batches).to.equal(1);
+  });
+
+  it('reports a large send without waiting for anything else', async () => {
+    const large = 64 * 1024 + 1;
+    const [a, sinkA] = openPair(2 * large);
+    fixture.reactor.send(a, 7, 0, large, 0, 0, true);
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(sinkA.of('sent')).to.deep.equal([[7, 0]]);
   });
 
   it('calls batch-end listeners after the dispatch and submits what they queue', async () => {
