@@ -109,7 +109,7 @@ export async function directRead(
 
 /** Runs qemu-io commands on an export; the output of all. Any failure is an error. */
 export async function qemuIo(uri: string, commands: readonly string[]): Promise<string> {
-  const argv = ['-f', 'raw', ...commands.flatMap((command) => ['-c', command]), uri];
+  const argv = ['-f', 'raw', '-d', 'unmap', ...commands.flatMap((command) => ['-c', command]), uri];
   const { code, stdout, stderr } = await run('qemu-io', argv);
   const output = stdout + stderr;
   if (code !== 0 || /failed|error|Pattern verification/i.test(output))

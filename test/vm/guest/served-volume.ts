@@ -9,8 +9,9 @@ import { initiatorOptions, targets } from './machine.ts';
 /** Those that a failing test may have to do with. */
 const started = new Set<ServedVolume>();
 
-afterEach('show what the daemons said', function () {
+afterEach('show at once what failed and what the daemons said', function () {
   if (this.currentTest?.state !== 'failed') return;
+  console.log(this.currentTest.err?.message.replaceAll(/^/gm, '    ! '));
   for (const volume of started) console.log(volume.log.replaceAll(/^/gm, '    | '));
 });
 
@@ -40,8 +41,7 @@ export class ServedVolume {
       'serve',
       await targets.variable(this.#url),
       ...initiatorOptions(),
-      '--device',
-      'auto',
+      ...(this.#options.includes('--device') ? [] : ['--device', 'auto']),
       '--socket',
       join(this.directory, 'nbd.sock'),
       '--control-socket',

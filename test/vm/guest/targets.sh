@@ -149,6 +149,8 @@ _lio_file_disk() {
   echo iserd-test-file2 >"$disk/wwn/vpd_unit_serial"
   echo 1 >"$disk/attrib/emulate_tpu"
   echo 1 >"$disk/attrib/emulate_tpws"
+  # A hole in a file does read as zeroes, and this lets WRITE SAME with the UNMAP bit make one.
+  echo 1 >"$disk/attrib/unmap_zeroes_data"
 }
 
 lio_target() {
