@@ -9,7 +9,7 @@
 if [ "${ISERD_VM:-}" = 1 ]; then
   step 'soft-RoCE device on a veth pair' rdma_up
 fi
-step 'tgt exports a LUN over iSER' start_target
+step 'tgt exports a LUN over iSER' start_target 96M
 url=$tgt_iser_url
 step "iserctl discover: the portal's targets" iserctl discover "${url%/iqn*}" --initiator-name "$initiator_name"
 modprobe nbd 2>/dev/null || true
@@ -30,8 +30,10 @@ write_files() {
 step 'write files (36 MB of random data and our sources)' write_files
 step 'unmount' umount "$work/mount"
 step 'e2fsck -f -n: clean' e2fsck -f -n "$device"
+print_counters $(($(now_ms) - attached))
 step 'iserd detaches, drains, logs out' stop_iserd
 
+attached=$(now_ms)
 step 'iserd logs in anew' start_iserd "$url" --device "$device" --socket "$work/nbd.sock" --initiator-name "$initiator_name"
 step 'mount again' mount -o ro "$device" "$work/mount"
 same_checksums() {
