@@ -1,23 +1,21 @@
 /**
- * The native reactor's RDMA side against a real verbs device and a target nobody here wrote (tgt). Needs a device (rdma_rxe
- * will do) with the address in ISERD_TEST_RDMA_ADDRESS, and tgtd.
+ * The native reactor's RDMA side against a real verbs device (rdma_rxe will do, its address in ISERD_TEST_RDMA_ADDRESS) and a target
+ * nobody here wrote (tgt).
  */
 import { expect } from 'chai';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { connect } from 'node:net';
 import { constants } from 'node:os';
 import { assert } from '../../src/errors.ts';
 import { RegistrationAccess } from '../../src/memory/registration.ts';
 import { NativeReactor } from '../../src/reactor/native-reactor.ts';
 import { loadNative, type NativeArena } from '../../src/reactor/native.ts';
 import type { ObjectId, RdmaSink } from '../../src/reactor/reactor.ts';
+import { targets } from './guest/machine.ts';
 
 const address = process.env['ISERD_TEST_RDMA_ADDRESS'] ?? '10.9.9.1';
 // iSER's default: tgt 1.0.85 refuses its own port option.
 const port = 3260;
-const controlPort = '7';
 
 /** rdma_cm_event_type. */
 const CmEvent = {
@@ -135,41 +133,16 @@ async function listensForRdma(): Promise<boolean> {
   return sink.cm[0][0] === CmEvent.established;
 }
 
-async function startTarget(): Promise<ChildProcess> {
-  const target = spawn(
-    'tgtd',
-    [
-      ...['-f', '-C', controlPort, '--iscsi', `portal=${address}:${port}`],
-      ...['--iser', 'pool_sz_mb=64'],
-    ],
-    { stdio: 'ignore' },
-  );
-  for (;;) {
-    const socket = connect(port, address);
-    const up = await Promise.race([
-      once(socket, 'connect').then(() => true),
-      once(socket, 'error').then(() => false),
-    ]).catch(() => false);
-    socket.destroy();
-    if (up && (await listensForRdma())) return target;
-    if (target.exitCode !== null) throw new Error(`tgtd ended with ${target.exitCode}`);
-  }
-}
-
 describe('native RDMA', function () {
   this.timeout(60_000);
-  let target: ChildProcess | undefined;
   let arena: NativeArena;
   let reactor: NativeReactor;
   let sink: RecordingRdmaSink;
 
-  before(async () => {
+  before(() => {
     const devices = '/sys/class/infiniband';
     assert(existsSync(devices) && readdirSync(devices).length > 0, 'there is an RDMA device');
-    target = await startTarget();
   });
-
-  after(() => target?.kill('SIGKILL'));
 
   beforeEach(() => {
     const native = loadNative();
@@ -350,13 +323,13 @@ describe('native RDMA', function () {
 
   it('reports DISCONNECTED when the target is killed', async () => {
     const { connection } = await connectTo(sink);
-    target!.kill('SIGKILL');
-    await once(target!, 'exit');
+    await targets.run('tgt_kill');
     await sink.event(CmEvent.disconnected);
     reactor.rdmaDisconnect(connection);
     await sink.until(() => sink.received.length === 1);
     expect(sink.received[0].slice(0, 3)).to.deep.equal([100, 0, wcFlushError]);
-    target = await startTarget();
+    await targets.run('tgt_up');
+    while (!(await listensForRdma()));
   });
 
   it('tells every connection of the device of its port going down and up', async function () {
