@@ -6,6 +6,8 @@ export interface Workload {
   readonly rw: 'randread' | 'randwrite' | 'read' | 'write' | 'randrw';
   readonly blockSize: string;
   readonly depth: number;
+  /** Of a mixed workload. */
+  readonly readPercent?: number;
 }
 
 /** Where the I/O goes: an NBD URI (fio's nbd engine) or a block device (libaio, O_DIRECT). */
@@ -28,6 +30,9 @@ interface FioSide {
   };
 }
 
+/** Runs before the measurement begins. */
+export const rampSeconds = 1;
+
 /** The six workloads of the side-by-side tables. */
 export const sideBySideWorkloads: readonly Workload[] = [
   { name: '4 KiB random read QD1', rw: 'randread', blockSize: '4k', depth: 1 },
@@ -41,7 +46,7 @@ export const sideBySideWorkloads: readonly Workload[] = [
 export async function measure(
   place: Place,
   workload: Workload,
-  options: { readonly seconds: number; readonly size: string },
+  options: { readonly seconds: number; readonly size: string; readonly offset?: string },
 ): Promise<Measurement> {
   const where =
     'uri' in place
@@ -54,9 +59,11 @@ export async function measure(
     `--bs=${workload.blockSize}`,
     `--iodepth=${workload.depth}`,
     `--size=${options.size}`,
+    ...(workload.readPercent === undefined ? [] : [`--rwmixread=${workload.readPercent}`]),
+    `--offset=${options.offset ?? '0'}`,
     `--runtime=${options.seconds}`,
     '--time_based=1',
-    '--ramp_time=1',
+    `--ramp_time=${rampSeconds}`,
     '--randrepeat=0',
     '--norandommap=1',
     '--output-format=json',

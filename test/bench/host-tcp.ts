@@ -1,5 +1,6 @@
 /** On the host over TCP, both on one tgt: iserd and qemu-nbd, fio's nbd engine. `node --import tsx test/bench/host-tcp.ts [rounds] [seconds]` */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,8 @@ import { waitForSocket } from '../helpers/wait.ts';
 import { sideBySideWorkloads } from './fio.ts';
 import { sideBySide } from './side-by-side.ts';
 
+// Disks would have their say otherwise.
+process.env['TMPDIR'] ??= '/dev/shm';
 const [rounds = 3, seconds = 4] = process.argv.slice(2).map(Number);
 const directory = mkdtempSync(join(tmpdir(), 'iserd-bench-'));
 const tgt = await Tgt.start({ luns: [{ sizeBytes: 256 * 2 ** 20 }] });
@@ -29,8 +32,12 @@ try {
   await sideBySide({
     title: 'host, TCP, tgt',
     servers: [
-      { name: 'iserd', place: { uri: iserd.uri! } },
-      { name: 'qemu-nbd', place: { uri: `nbd+unix:///?socket=${qemuSocket}` } },
+      { name: 'iserd', place: { uri: iserd.uri! }, pid: iserd.child.pid! },
+      {
+        name: 'qemu-nbd',
+        place: { uri: `nbd+unix:///?socket=${qemuSocket}` },
+        pid: qemu.pid!,
+      },
     ],
     workloads: sideBySideWorkloads,
     rounds,
@@ -39,7 +46,10 @@ try {
     result: 'host-tcp.json',
   });
 } finally {
-  qemu.kill('SIGTERM');
+  // It would wait for its target for ever: it goes first, and asked or not.
+  const qemuEnded = once(qemu, 'exit');
+  qemu.kill('SIGKILL');
+  await qemuEnded;
   await iserd.stop();
   await tgt.stop();
   rmSync(directory, { recursive: true });

@@ -1,0 +1,99 @@
+/** Starts a lane as a process of its own (lane-program.ts) and reads its meters. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { SessionSpec } from '../../daemon/lane/messages.ts';
+import { makeIsid } from '../../src/iscsi/isid.ts';
+import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { repository } from '../helpers/programs.ts';
+
+/** All count from the start of the process. */
+export interface Meters {
+  readonly requests: number;
+  readonly scavenges: number;
+  readonly markCompacts: number;
+  /** Grows by what is allocated as long as nothing is collected. */
+  readonly heapUsedBytes: number;
+  readonly userMicroseconds: number;
+  readonly systemMicroseconds: number;
+}
+
+export interface LaneProcessOptions {
+  /** Directory with dist/ and native/: this repository unless another build is to be measured. */
+  readonly tree?: string;
+  readonly socketPath: string;
+  /** Absent: a null device. */
+  readonly url?: string;
+  /** Options of V8 and Node.js. */
+  readonly execArgv?: readonly string[];
+}
+
+/** A young generation that holds everything a measurement allocates: nothing is collected, so heap growth is allocation. */
+export const withoutCollections = ['--max-semi-space-size=1024', '--min-semi-space-size=1024'];
+
+export class LaneProcess {
+  readonly child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.child = child;
+  }
+
+  static async start(options: LaneProcessOptions): Promise<LaneProcess> {
+    const { tree = repository, socketPath, url, execArgv = [] } = options;
+    const spec = url === undefined ? null : sessionSpec(url);
+    const program = fileURLToPath(new URL('lane-program.ts', import.meta.url));
+    const child = fork(program, [tree, socketPath, JSON.stringify(spec)], {
+      execArgv: ['--import', 'tsx', ...execArgv],
+      stdio: 'inherit',
+    });
+    await answer(child);
+    return new LaneProcess(child);
+  }
+
+  async meters(): Promise<Meters> {
+    const state = answer(this.child);
+    this.child.send('read');
+    return (await state) as Meters;
+  }
+
+  async close(): Promise<void> {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.send('close');
+    await ended;
+  }
+}
+
+/** The child's next message. */
+function answer(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null): void => {
+      reject(new Error(`the lane ended with code ${String(code)}`));
+    };
+    child.once('exit', onExit);
+    child.once('message', (message) => {
+      child.off('exit', onExit);
+      resolve(message);
+    });
+  });
+}
+
+function sessionSpec(url: string): SessionSpec {
+  const { transport, host, port, targetName = '', lun = 0 } = parseTargetUrl(url);
+  return {
+    volume: 'bench',
+    transport,
+    portals: [{ host, port }],
+    targetName,
+    lun,
+    initiatorName: 'iqn.2026-11.io.iserd:bench',
+    isid: makeIsid(process.pid & 0xffffff, 0),
+    headerDigest: 'none',
+    dataDigest: 'none',
+    readOnly: false,
+    replacementTimeoutMs: 120_000,
+    commandTimeoutMs: 30_000,
+    loginTimeoutMs: 15_000,
+    startTimeoutMs: 30_000,
+    nopIntervalMs: 5_000,
+    nopTimeoutMs: 5_000,
+  };
+}
