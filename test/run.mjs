@@ -98,7 +98,7 @@ const layers = {
     const counts = { passed: 0, failed: 0, skipped: 0 };
     for (const files of ['test/vm/*.test.ts', 'test/vm/faults/*.test.ts']) {
       const boot = await counted([
-        ...['test/vm/run.sh', '-m', '4096', '-t', '1800', 'bash', 'test/vm/guest/prepared.sh'],
+        ...['test/vm/run.sh', '-m', '4096', '-t', '2200', 'bash', 'test/vm/guest/prepared.sh'],
         ...[...mocha, '--timeout', '300000', files],
       ]);
       for (const key of Object.keys(counts)) counts[key] += boot[key];
