@@ -43,6 +43,8 @@ const lane = new Lane(
     hugePages: false,
     spinMicroseconds: 0,
     requestCapacity: 1024,
+    lanes: 1,
+    sessions: 1,
   },
   () => undefined,
 );

@@ -32,8 +32,9 @@ const image = [
   `file.portal=${portal},file.target=${targetName},file.lun=${lun}`,
   `file.initiator-name=${initiatorName},cache.direct=on`,
 ].join(',');
-const qemu = spawn('qemu-nbd', ['--connect', qemuDevice, '--image-opts', image], {
-  stdio: 'inherit',
+// It would go to the background, under another process id, without --verbose.
+const qemu = spawn('qemu-nbd', ['--verbose', '--connect', qemuDevice, '--image-opts', image], {
+  stdio: ['ignore', 'ignore', 'inherit'],
 });
 try {
   await waitUntil('qemu-nbd has attached its device', () => isAttached(qemuDevice));

@@ -11,6 +11,8 @@ cleanup() {
   local status=$? child
   if mountpoint -q "$work/mount"; then umount "$work/mount"; fi
   for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
+  # tgtd does not end at SIGTERM while it has targets.
+  if declare -F tgt_down >/dev/null; then tgt_down || true; fi
   wait 2>/dev/null || true
   if [ "$status" != 0 ]; then
     echo "the demo failed; iserd said:"
