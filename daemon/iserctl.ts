@@ -2,10 +2,13 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { usageFailure } from './cli/daemon-arguments.ts';
+import { detachDevice } from './cli/detach.ts';
 import { printDiscovery } from './cli/discover.ts';
 import { printInspection } from './cli/inspect.ts';
+import { restartDaemon } from './cli/restart.ts';
 import { printStatus } from './cli/status.ts';
 import { ConfigurationError } from '../src/errors.ts';
+import { withoutSecrets } from '../src/iscsi/url.ts';
 import { digests } from './config/schema.ts';
 
 /** Exit codes: 0 done; 1 the target or daemon said no, or cannot be reached; 2 bad usage. */
@@ -74,6 +77,33 @@ async function main(): Promise<void> {
           .example('$0 status --json', 'the same for scripts'),
       (options) => printStatus(options),
     )
+    .command(
+      'restart',
+      'let a running daemon become a new one (after an upgrade, or for a new configuration); I/O waits meanwhile',
+      (builder) =>
+        builder
+          .option('socket', {
+            type: 'string',
+            default: '/run/iserd/control.sock',
+            describe: "the daemon's control socket",
+          })
+          .example('$0 restart', 'mounted devices stay mounted'),
+      (options) => restartDaemon(options),
+    )
+    .command(
+      'detach <device>',
+      'give up a kernel device that has been left without a daemon',
+      (builder) =>
+        builder
+          .positional('device', { type: 'string', demandOption: true, describe: '/dev/nbdN' })
+          .option('force', {
+            type: 'boolean',
+            default: false,
+            describe: 'even while it is in use or served: its I/O ends with errors',
+          })
+          .example('$0 detach --force /dev/nbd0', 'end the wait of processes for a lost device'),
+      (options) => detachDevice(options),
+    )
     .example('$0 status', 'what the daemon is doing')
     .example('$0 discover iser://10.0.0.5', 'targets of a portal')
     .demandCommand(1, 'which command? see --help')
@@ -87,6 +117,6 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`iserctl: ${(error as Error).message}\n`);
+  process.stderr.write(`iserctl: ${withoutSecrets((error as Error).message)}\n`);
   process.exitCode = error instanceof ConfigurationError ? 2 : 1;
 }

@@ -1,9 +1,10 @@
 /** What the kernel shows and lets us set about one nbd device, under /sys/block/nbdN. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 
 /** File access, time and warnings, so that tests can stand in for the kernel. */
 export interface Surroundings {
   readFile(path: string): Promise<string>;
+  readDirectory(path: string): Promise<string[]>;
   writeFile(path: string, text: string): Promise<void>;
   sleep(milliseconds: number): Promise<void>;
   /** Milliseconds, monotonic. */
@@ -13,6 +14,7 @@ export interface Surroundings {
 
 export const realSurroundings: Surroundings = {
   readFile: (path) => readFile(path, 'utf8'),
+  readDirectory: (path) => readdir(path),
   writeFile: (path, text) => writeFile(path, text),
   sleep: (milliseconds) =>
     new Promise((resolve) => {
@@ -53,6 +55,12 @@ export class SysfsDevice {
     return sectors === undefined ? undefined : Number(sectors) * sysfsSectorBytes;
   }
 
+  /** Logical block length in bytes. */
+  async blockSize(): Promise<number | undefined> {
+    const bytes = await this.#read('queue/logical_block_size');
+    return bytes === undefined ? undefined : Number(bytes);
+  }
+
   /** Sets one queue attribute; a kernel that refuses is a warning, since the device works without. */
   async setQueue(attribute: string, value: number | string): Promise<void> {
     const path = `${this.#directory}/queue/${attribute}`;
@@ -84,4 +92,20 @@ export class SysfsDevice {
       throw error;
     }
   }
+}
+
+/** Indices of the attached devices, alive or not, with this backend identifier. */
+export async function devicesOf(
+  backendIdentifier: string,
+  surroundings: Surroundings,
+): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of await surroundings.readDirectory('/sys/block')) {
+    const digits = /^nbd(\d+)$/.exec(name)?.[1];
+    if (digits === undefined) continue;
+    const device = new SysfsDevice(Number(digits), surroundings);
+    if ((await device.backend()) === backendIdentifier && (await device.attached()))
+      found.push(Number(digits));
+  }
+  return found;
 }

@@ -8,39 +8,13 @@
  * - several sockets: a TIMEOUT of 0 would mean 30 s, after which the kernel kills a socket for one slow request. So TIMEOUT is set
  *   above the daemon's own deadline, which answers EIO first.
  */
-import { CodedError, ConfigurationError } from '../src/errors.ts';
+import { ConfigurationError } from '../src/errors.ts';
 import type { BlockGeometry } from '../src/block/device.ts';
 import type { NativeNbdAttach, NativeError } from '../src/reactor/native.ts';
+import { parseDevice, serverFlags, wholeBlocks } from './kernel-device-attributes.ts';
+import { explainRefusal, KernelDeviceError, KernelDeviceErrorCode } from './kernel-device-error.ts';
 import { realSurroundings, SysfsDevice, type Surroundings } from './kernel-device-sysfs.ts';
 import { system, type System } from './system.ts';
-
-/** Transmission flags (proto.md: Transmission flags) that the kernel's client acts on. */
-const TransmissionFlag = {
-  hasFlags: 1 << 0,
-  readOnly: 1 << 1,
-  sendFlush: 1 << 2,
-  sendFua: 1 << 3,
-  rotational: 1 << 4,
-  sendTrim: 1 << 5,
-  sendWriteZeroes: 1 << 6,
-  canMultiConn: 1 << 8,
-} as const;
-
-export const KernelDeviceErrorCode = {
-  /** The kernel has no "nbd" netlink family. */
-  moduleMissing: 'nbd-module-missing',
-  notPermitted: 'nbd-not-permitted',
-  /** Somebody's export is attached to the device. */
-  inUse: 'device-in-use',
-  /** The idle device is held open by another process. */
-  busy: 'device-busy',
-  /** The device serves another backend than the one to re-attach. */
-  otherBackend: 'device-other-backend',
-  attachFailed: 'attach-failed',
-  sizeNotSeen: 'device-size-not-seen',
-} as const;
-
-export class KernelDeviceError extends CodedError {}
 
 export interface KernelDeviceRequest {
   /** "auto" (first free) or "/dev/nbdN". */
@@ -52,6 +26,8 @@ export interface KernelDeviceRequest {
   readonly backendIdentifier: string;
   /** After it the daemon answers EIO itself; Infinity or negative = never, which one socket only can have. */
   readonly requestTimeoutMs: number;
+  /** How long new I/O waits for a re-attach when no socket is alive; default: that of the settings. */
+  readonly deadConnTimeoutSeconds?: number;
   /**
    * Takes the daemon's ends, which are the callee's to close from the call on, and resolves when they are being served. Called
    * before the kernel gets its ends, because udev reads from the device as soon as it appears.
@@ -72,6 +48,8 @@ export interface KernelDeviceSettings {
   /** How long to try again while the idle device is held open (udev probes it). */
   readonly busyTimeoutMs: number;
   readonly sizeTimeoutMs: number;
+  /** How long to offer new sockets while the kernel has not noticed that the old ones are dead. */
+  readonly replaceTimeoutMs: number;
 }
 
 export const defaultSettings: KernelDeviceSettings = {
@@ -83,6 +61,7 @@ export const defaultSettings: KernelDeviceSettings = {
   scheduler: 'none',
   busyTimeoutMs: 10_000,
   sizeTimeoutMs: 10_000,
+  replaceTimeoutMs: 10_000,
 };
 
 export interface KernelAttachment {
@@ -90,6 +69,8 @@ export interface KernelAttachment {
   /** "/dev/nbdN". */
   readonly path: string;
   readonly serverFds: readonly number[];
+  /** What the device shows; undefined when it is gone. */
+  readonly sizeBytes: () => Promise<number | undefined>;
   /** New capacity, rounded down to whole blocks. All requests in flight must be able to end: the kernel waits for them. */
   readonly resize: (sizeBytes: number) => Promise<void>;
   /**
@@ -107,7 +88,6 @@ type DeviceCalls = Pick<
 const busyRetryIntervalMs = 100;
 /** The kernel closes a socket that it did not take within this time (it only takes as many as it has dead ones). */
 const rejectionWindowMs = 60;
-const reattachAttempts = 20;
 
 export class KernelDevice {
   readonly #calls: DeviceCalls;
@@ -161,8 +141,48 @@ export class KernelDevice {
   /**
    * Gives the device `index`, whose server has died, new sockets: the kernel then resends what was in flight. Shut the old sockets
    * down first. The size is left alone: changing it here would wait for the very I/O that waits for the sockets.
+   *
+   * `atLeast`: how many of the request's sockets the kernel must take; fewer than all when nobody knows how many it has.
    */
-  async reattach(index: number, request: KernelDeviceRequest): Promise<KernelAttachment> {
+  async reattach(
+    index: number,
+    request: KernelDeviceRequest,
+    atLeast = request.lanes,
+  ): Promise<KernelAttachment> {
+    const device = await this.#ownDevice(index, request);
+    const accepted = await this.#replaceAll(index, request, atLeast);
+    await request.serve(accepted);
+    await this.#tune(device, request.lanes);
+    return this.#attachment(index, device, request, accepted);
+  }
+
+  /** Goes on serving the device `index` on our ends of its sockets, left by a predecessor at a request boundary. */
+  async adopt(
+    index: number,
+    request: KernelDeviceRequest,
+    serverFds: readonly number[],
+  ): Promise<KernelAttachment> {
+    let device: SysfsDevice;
+    try {
+      device = await this.#ownDevice(index, request);
+    } catch (error) {
+      this.#closeAll(serverFds);
+      throw error;
+    }
+    await request.serve(serverFds);
+    const { backendIdentifier } = request;
+    const deadConnTimeoutSeconds = this.deadConnTimeoutSeconds(request);
+    await this.#calls.nbdReconfigure({ index, backendIdentifier, deadConnTimeoutSeconds });
+    return this.#attachment(index, device, request, serverFds);
+  }
+
+  /** What new I/O of a device attached by this request waits for a socket. */
+  deadConnTimeoutSeconds(request: KernelDeviceRequest): number {
+    return request.deadConnTimeoutSeconds ?? this.#settings.deadConnTimeoutSeconds;
+  }
+
+  /** The device, if it has this backend and block size. */
+  async #ownDevice(index: number, request: KernelDeviceRequest): Promise<SysfsDevice> {
     const device = new SysfsDevice(index, this.#surroundings);
     const backend = await device.backend();
     if (backend !== request.backendIdentifier) {
@@ -171,10 +191,15 @@ export class KernelDevice {
         `/dev/nbd${index} serves "${backend ?? 'nothing'}", not "${request.backendIdentifier}"`,
       );
     }
-    const accepted = await this.#replaceAll(index, request);
-    await request.serve(accepted);
-    await this.#tune(device, request.lanes);
-    return this.#attachment(index, device, request, accepted);
+    const blockSize = await device.blockSize();
+    const { logicalBlockLength } = request.geometry;
+    if (blockSize !== undefined && blockSize !== logicalBlockLength) {
+      throw new KernelDeviceError(
+        KernelDeviceErrorCode.otherBlockSize,
+        `/dev/nbd${index} has blocks of ${blockSize} bytes, the logical unit of ${logicalBlockLength}`,
+      );
+    }
+    return device;
   }
 
   #attributes(request: KernelDeviceRequest): Omit<NativeNbdAttach, 'index' | 'sockets'> {
@@ -192,7 +217,7 @@ export class KernelDevice {
       blockSize,
       serverFlags: serverFlags(geometry, lanes),
       timeoutSeconds: this.#timeoutSeconds(request),
-      deadConnTimeoutSeconds: this.#settings.deadConnTimeoutSeconds,
+      deadConnTimeoutSeconds: this.deadConnTimeoutSeconds(request),
       backendIdentifier: request.backendIdentifier,
     };
   }
@@ -246,7 +271,7 @@ export class KernelDevice {
       try {
         return await this.#calls.nbdConnect(attributes);
       } catch (error) {
-        if ((error as NativeError).code !== 'EBUSY') throw explain(error as NativeError);
+        if ((error as NativeError).code !== 'EBUSY') throw explainRefusal(error as NativeError);
         if (attributes.index >= 0) await this.#refuseInUse(attributes.index);
         if (surroundings.now() >= end) {
           const name = attributes.index < 0 ? 'an nbd device' : `/dev/nbd${attributes.index}`;
@@ -262,16 +287,25 @@ export class KernelDevice {
   }
 
   /** Our ends of as many new sockets as the request has lanes, all kept by the kernel. */
-  async #replaceAll(index: number, request: KernelDeviceRequest): Promise<number[]> {
+  async #replaceAll(
+    index: number,
+    request: KernelDeviceRequest,
+    atLeast: number,
+  ): Promise<number[]> {
     const { lanes } = request;
+    const surroundings = this.#surroundings;
+    const end = surroundings.now() + this.#settings.replaceTimeoutMs;
     const accepted: number[] = [];
     try {
-      for (let attempt = 0; accepted.length < lanes && attempt < reattachAttempts; attempt++)
-        accepted.push(...(await this.#replace(index, request, lanes - accepted.length)));
-      if (accepted.length < lanes) {
+      while (accepted.length < lanes && surroundings.now() < end) {
+        const more = await this.#replace(index, request, lanes - accepted.length);
+        if (more.length === 0 && accepted.length >= atLeast) break;
+        accepted.push(...more);
+      }
+      if (accepted.length < atLeast) {
         throw new KernelDeviceError(
-          KernelDeviceErrorCode.attachFailed,
-          `the kernel took ${accepted.length} of ${lanes} new sockets for /dev/nbd${index}: the others' predecessors are alive`,
+          KernelDeviceErrorCode.inUse,
+          `the kernel took ${accepted.length} of ${lanes} new sockets for /dev/nbd${index}: another process serves the others`,
         );
       }
     } catch (error) {
@@ -286,10 +320,21 @@ export class KernelDevice {
     const { server, kernel } = this.#openPairs(count);
     try {
       const { backendIdentifier } = request;
-      await this.#calls.nbdReconfigure({ index, backendIdentifier, sockets: kernel });
+      const deadConnTimeoutSeconds = this.deadConnTimeoutSeconds(request);
+      await this.#calls.nbdReconfigure({
+        index,
+        backendIdentifier,
+        deadConnTimeoutSeconds,
+        sockets: kernel,
+      });
     } catch (error) {
       this.#closeAll(server);
-      throw explain(error as NativeError);
+      if ((error as NativeError).code !== 'EINVAL') throw explainRefusal(error as NativeError);
+      throw new KernelDeviceError(
+        KernelDeviceErrorCode.disconnected,
+        `/dev/nbd${index} was disconnected while it was open: it is dead until its last user closes it`,
+        { cause: error },
+      );
     } finally {
       this.#closeAll(kernel);
     }
@@ -320,6 +365,7 @@ export class KernelDevice {
       index,
       path: `/dev/nbd${index}`,
       serverFds,
+      sizeBytes: () => device.sizeBytes(),
       resize: async (sizeBytes) => {
         await this.#calls.nbdReconfigure({
           index,
@@ -334,53 +380,3 @@ export class KernelDevice {
 
 /** How long a detached device may take to become idle when nobody has it open. */
 const releaseTimeoutMs = 2000;
-
-/** The index in "/dev/nbdN"; undefined for "auto". */
-function parseDevice(device: string): number | undefined {
-  if (device === 'auto') return undefined;
-  const digits = /^\/dev\/nbd(0|[1-9]\d{0,6})$/.exec(device)?.[1];
-  if (digits === undefined) {
-    throw new ConfigurationError(
-      'device-name',
-      `device: "${device}" is neither "auto" nor "/dev/nbdN"`,
-    );
-  }
-  return Number(digits);
-}
-
-function wholeBlocks(sizeBytes: number, blockSize: number): number {
-  return Math.floor(sizeBytes / blockSize) * blockSize;
-}
-
-function serverFlags(geometry: BlockGeometry, sockets: number): number {
-  let flags = TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.sendFua;
-  if (geometry.readOnly) flags |= TransmissionFlag.readOnly;
-  else flags |= TransmissionFlag.sendWriteZeroes;
-  if (geometry.canTrim && !geometry.readOnly) flags |= TransmissionFlag.sendTrim;
-  if (geometry.rotational) flags |= TransmissionFlag.rotational;
-  if (sockets > 1) flags |= TransmissionFlag.canMultiConn;
-  return flags;
-}
-
-function explain(error: NativeError): KernelDeviceError {
-  const options = { cause: error };
-  if (error.syscall === 'genl_ctrl_resolve(nbd)' && error.code === 'ENOENT') {
-    return new KernelDeviceError(
-      KernelDeviceErrorCode.moduleMissing,
-      'the kernel has no NBD client: run "modprobe nbd" (package linux-image-amd64)',
-      options,
-    );
-  }
-  if (error.code === 'EPERM' || error.code === 'EACCES') {
-    return new KernelDeviceError(
-      KernelDeviceErrorCode.notPermitted,
-      'attaching a kernel device needs CAP_SYS_ADMIN: run as root, or serve a Unix socket instead',
-      options,
-    );
-  }
-  return new KernelDeviceError(
-    KernelDeviceErrorCode.attachFailed,
-    `the kernel refused the nbd device: ${error.message}`,
-    options,
-  );
-}

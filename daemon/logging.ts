@@ -1,4 +1,5 @@
 import winston from 'winston';
+import { withoutSecrets } from '../src/iscsi/url.ts';
 
 /** Priorities that journald reads off a line's start (sd-daemon(3)). */
 const priorities: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
@@ -7,14 +8,15 @@ export type Logger = winston.Logger;
 
 /**
  * The daemon's logger: everything to stderr, one line per state change. Under journald (JOURNAL_STREAM) lines carry `<N>`
- * priorities and no time; on a terminal they carry the time. `secret`-like keys never reach a line.
+ * priorities and no time; on a terminal they carry the time. Neither `secret`-like keys nor
+ * the secrets of URLs reach a line.
  */
 export function createLogger(
   level: string,
   underJournal = process.env['JOURNAL_STREAM'] !== undefined,
 ): Logger {
   const line = winston.format.printf(({ level: name, message, timestamp, ...fields }) => {
-    const text = `${String(message)}${formatFields(fields)}`;
+    const text = withoutSecrets(`${String(message)}${formatFields(fields)}`);
     return underJournal
       ? `<${priorities[name] ?? 6}>${text}`
       : `${String(timestamp)} ${name}: ${text}`;

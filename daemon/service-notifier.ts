@@ -40,6 +40,11 @@ export class ServiceNotifier {
     this.#options.send(`STATUS=${text}`);
   }
 
+  /** The service goes on as another program in this process, which says READY again; the watchdog is fed until then. */
+  reloading(monotonicMicroseconds: bigint): void {
+    this.#options.send(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds}`);
+  }
+
   /** Draining may take `milliseconds` more. */
   stopping(milliseconds: number): void {
     this.#cancelWatchdog?.();

@@ -27,7 +27,8 @@ const nbdCalls = new CallQueue();
 
 export const system: System = {
   socketPair: (sendBufferSize) => native().socketPair(sendBufferSize),
-  listenUnix: (path, mode, backlog) => native().listenUnix(path, mode, backlog),
+  listenUnix: (path, mode, backlog, group) => native().listenUnix(path, mode, backlog, group),
+  listenTcp: (address, port, backlog) => native().listenTcp(address, port, backlog),
   closeFd: (fd) => {
     native().closeFd(fd);
   },
@@ -35,6 +36,7 @@ export const system: System = {
   shutdownFd: (fd) => {
     native().shutdownFd(fd);
   },
+  lockFile: (path) => native().lockFile(path),
   hasHungUp: (fd) => native().hasHungUp(fd),
   sdNotify: (state, fds) => native().sdNotify(state, fds),
   watchdogMicroseconds: () => native().watchdogMicroseconds(),

@@ -2,9 +2,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { makeIsid } from '../src/iscsi/isid.ts';
+import type { PortalAddress } from '../src/iscsi/recovery.ts';
 import type { Config, VolumeConfig } from './config/schema.ts';
 import { readSecretFile } from './config/secret-file.ts';
 import type { ChapAccount, SessionSpec } from './lane/messages.ts';
+import type { ListenPlace } from './socket-listener.ts';
 
 export interface VolumeSpec {
   readonly name: string;
@@ -12,6 +14,14 @@ export interface VolumeSpec {
   readonly target: string;
   readonly device: string | undefined;
   readonly socket: string | undefined;
+  /** Where NBD clients may come in: that socket, a TCP address. */
+  readonly places: readonly ListenPlace[];
+  /** Who it is to a successor or to another daemon; undefined when its sessions are like no others, and no device is left behind. */
+  readonly owner?: string;
+  /** How long I/O of the device waits for the next daemon; undefined: default. */
+  readonly deadConnTimeoutSeconds?: number;
+  /** The device is detached at the end even while it is in use. */
+  readonly forceDetach?: boolean;
   /** One per lane; they differ in their ISID. */
   readonly sessions: readonly SessionSpec[];
 }
@@ -49,6 +59,14 @@ export interface VolumeSpecOptions {
   readonly stableIsid: boolean;
 }
 
+/** In the order of their first mention. */
+function withoutRepeats(portals: readonly PortalAddress[]): PortalAddress[] {
+  return portals.filter(
+    ({ host, port }, index) =>
+      portals.findIndex((other) => other.host === host && other.port === port) === index,
+  );
+}
+
 export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
   const { volume, initiatorName } = options;
   const { url } = volume;
@@ -56,11 +74,12 @@ export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
     ? `${initiatorName}\n${volume.name}\n${url.targetName}\n${url.lun}`
     : undefined;
   const bits = isidBits(seed);
+  const portals = withoutRepeats([{ host: url.host, port: url.port }, ...volume.portals]);
   const sessions = Array.from({ length: volume.lanes }, (_, lane): SessionSpec => {
     return {
       volume: volume.name,
       transport: url.transport,
-      portals: [{ host: url.host, port: url.port }],
+      portals,
       targetName: url.targetName,
       lun: url.lun,
       initiatorName,
@@ -85,8 +104,33 @@ export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
     target: `${scheme}://${host}:${url.port}/${url.targetName}/${url.lun}`,
     device: volume.device === 'none' ? undefined : volume.device,
     socket: volume.socket,
+    places: placesOf(volume),
+    ...(options.stableIsid
+      ? { owner: `${initiatorName} at ${url.targetName} LUN ${url.lun}` }
+      : {}),
+    deadConnTimeoutSeconds: volume.dead_conn_timeout,
+    forceDetach: volume.force_detach,
     sessions,
   };
+}
+
+function placesOf(volume: VolumeConfig): ListenPlace[] {
+  const { socket: path, socket_group: group, socket_mode: mode, listen } = volume;
+  const places: ListenPlace[] = [];
+  if (path !== undefined) {
+    const bits = mode ?? (group === undefined ? '0600' : '0660');
+    places.push({
+      path,
+      mode: Number.parseInt(bits, 8),
+      ...(group === undefined ? {} : { group }),
+    });
+  }
+  if (listen !== undefined) {
+    const { tls_certificate: certificate, tls_key: key, tls_client_ca: clientCa } = volume;
+    const secured = certificate !== undefined && key !== undefined && clientCa !== undefined;
+    places.push({ ...listen, ...(secured ? { tls: { certificate, key, clientCa } } : {}) });
+  }
+  return places;
 }
 
 /** Reads secrets and names sessions for every volume of a configuration file. Throws ConfigurationError. */

@@ -22,3 +22,20 @@ export class ConfigurationError extends CodedError {}
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
 }
+
+/** Most characters of a peer's text that are shown. */
+const shownLength = 64;
+/**
+ * What JSON leaves as it is and a terminal or a log may not: DEL and the C1 controls (0x9b is an escape sequence's beginning),
+ * line and paragraph separators, marks that turn the direction of text around.
+ */
+const unsafe = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** A peer's text in a message for people: quoted, escaped and of bounded length. */
+export function quoted(text: string): string {
+  const shown = text.length > shownLength ? `${text.slice(0, shownLength)}…` : text;
+  return JSON.stringify(shown).replace(
+    unsafe,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -14,8 +14,8 @@ build_packages=(
 vm_packages=(qemu-system-x86 busybox-static cpio kmod iproute2 rdma-core ibverbs-providers)
 demo_packages=(tgt qemu-utils libnbd-bin e2fsprogs util-linux)
 test_packages=(
-  qemu-block-extra libiscsi-bin open-iscsi nbdkit nbd-client fio xfsprogs
-  clang-format-19 shellcheck xz-utils
+  qemu-block-extra libiscsi-bin open-iscsi python3-libnbd nbdkit nbd-client fio xfsprogs
+  openssl clang-format-19 shellcheck xz-utils
 )
 
 profile=${1:-build}
@@ -102,9 +102,11 @@ build_native() {
 }
 
 build_typescript() {
-  newer_than dist/.built src daemon tsconfig.json tsconfig.build.json package.json || return 0
+  newer_than dist/.built src daemon tsconfig.json tsconfig.build.json package.json test/bundle.mjs || return 0
   say 'compiling TypeScript'
   node_modules/.bin/tsc -p tsconfig.build.json >&2
+  rm -rf dist/bin dist/daemon
+  node test/bundle.mjs
   touch dist/.built
 }
 

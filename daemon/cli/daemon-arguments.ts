@@ -1,13 +1,25 @@
 import yargs from 'yargs';
 import { ConfigurationError } from '../../src/errors.ts';
-import { digests, logLevels, registrationNames } from '../config/schema.ts';
+import { withoutSecrets } from '../../src/iscsi/url.ts';
+import { digests, logLevels, registrationNames, socketModes } from '../config/schema.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
   readonly url: string;
+  /** More portals of the same target. */
+  readonly portals: readonly string[];
   readonly socket: string | undefined;
+  readonly socketMode: (typeof socketModes)[number] | undefined;
+  readonly socketGroup: string | undefined;
+  readonly listen: string | undefined;
+  readonly tlsCertificate: string | undefined;
+  readonly tlsKey: string | undefined;
+  readonly tlsClientCa: string | undefined;
   readonly device: string | undefined;
   readonly stdio: boolean;
+  /** Seconds. */
+  readonly deadConnTimeout: number;
+  readonly force: boolean;
   readonly readOnly: boolean;
   readonly lanes: number;
   readonly registration: (typeof registrationNames)[number];
@@ -52,15 +64,54 @@ export async function parseDaemonArguments(
             demandOption: true,
             describe: 'iser://[user@]host[:port]/iqn/lun, or iscsi://',
           })
+          .option('portal', {
+            type: 'string',
+            array: true,
+            nargs: 1,
+            default: [],
+            describe: 'another portal of the target, host[:port]; may be repeated',
+          })
           .option('socket', {
             type: 'string',
             requiresArg: true,
             describe: 'listen for NBD clients on this Unix path',
           })
+          .option('socket-mode', { choices: socketModes, describe: 'of its file; default 0600' })
+          .option('socket-group', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'whose members may use it, too (mode 0660)',
+          })
+          .option('listen', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'listen for NBD clients on ADDRESS:PORT: loopback, or with TLS',
+          })
+          .option('tls-certificate', { type: 'string', requiresArg: true, describe: 'PEM, ours' })
+          .option('tls-key', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'PEM, its private key (mode 0600)',
+          })
+          .option('tls-client-ca', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'PEM, signer of the certificates that clients must have',
+          })
           .option('device', {
             type: 'string',
             requiresArg: true,
             describe: 'attach a kernel device: auto or /dev/nbdN',
+          })
+          .option('dead-conn-timeout', {
+            type: 'number',
+            default: 86_400,
+            describe: 'seconds that I/O of the device waits for the next iserd',
+          })
+          .option('force', {
+            type: 'boolean',
+            default: false,
+            describe: 'detach the device at the end even while it is in use (I/O errors)',
           })
           .option('stdio', {
             type: 'boolean',
@@ -137,8 +188,17 @@ export async function parseDaemonArguments(
         command = {
           kind: 'serve',
           url: parsed.url,
+          portals: parsed.portal,
           socket: parsed.socket,
+          socketMode: parsed['socket-mode'],
+          socketGroup: parsed['socket-group'],
+          listen: parsed.listen,
+          tlsCertificate: parsed['tls-certificate'],
+          tlsKey: parsed['tls-key'],
+          tlsClientCa: parsed['tls-client-ca'],
           device: parsed.device,
+          deadConnTimeout: parsed['dead-conn-timeout'],
+          force: parsed.force,
           stdio: parsed.stdio,
           readOnly: parsed['read-only'],
           lanes: parsed.lanes,
@@ -181,7 +241,7 @@ export async function parseDaemonArguments(
 export function usageFailure(message: string | null, error: Error | undefined): never {
   if (error !== undefined && (message ?? '') === '') throw error;
   // yargs puts details on lines of their own.
-  throw new UsageError((message ?? 'bad usage').replace(/\s*\n\s*/g, ' '));
+  throw new UsageError(withoutSecrets(message ?? 'bad usage').replace(/\s*\n\s*/g, ' '));
 }
 
 /** The command line cannot be used: one line on standard error and exit code 2. */

@@ -17,7 +17,7 @@ export async function printDiscovery(
       'discovery asks a portal: the URL must end after host and port, as in iser://10.0.0.5',
     );
   }
-  const targets = await withLane(({ memory }) =>
+  const targets = await withLane(spec, ({ memory }) =>
     discoverTargets({
       createTransport: transportFactory(spec.transport, memory),
       arena: memory.reactor.arena,

@@ -15,7 +15,9 @@ export async function printInspection(
       'the URL must name a target and a LUN: iser://host/iqn.…/0',
     );
   }
-  const report = await withLane((lane) => lane.handlers.openSession({ ...rest, targetName, lun }));
+  const report = await withLane(rest, (lane) =>
+    lane.handlers.openSession({ ...rest, targetName, lun }),
+  );
   process.stdout.write(
     options.json ? `${JSON.stringify(report, undefined, 2)}\n` : describeReport(report),
   );

@@ -1,9 +1,12 @@
 /** `iserd serve URL …` as a configuration with one volume: one set of rules checks both. */
+import { resolve } from 'node:path';
 import { ConfigurationError } from '../../src/errors.ts';
 import { formatTargetUrl, parseTargetUrl } from '../../src/iscsi/url.ts';
 import { configSchema, type Config } from '../config/schema.ts';
+import { keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import type { ChapAccount } from '../lane/messages.ts';
+import { isInheritedName } from '../restart/inheritance.ts';
 import { defaultInitiatorName, makeVolumeSpec, type VolumeSpec } from '../volume-spec.ts';
 import type { ServeCommand } from './daemon-arguments.ts';
 
@@ -22,8 +25,7 @@ export function serveConfig(
   command: ServeCommand,
   environment: NodeJS.ProcessEnv = process.env,
 ): ServeConfig {
-  const activated =
-    environment['LISTEN_FDS'] !== undefined && environment['LISTEN_PID'] === String(process.pid);
+  const activated = isActivated(environment);
   const front: Front = command.stdio ? 'stdio' : activated ? 'activated' : 'configured';
   const url = parseTargetUrl(command.url);
   const warnings: string[] = [];
@@ -34,7 +36,7 @@ export function serveConfig(
   }
   const socket =
     command.socket ??
-    (command.device === undefined
+    (command.device === undefined && command.listen === undefined
       ? `${environment['XDG_RUNTIME_DIR'] ?? '/run'}/iserd-${process.pid}.sock`
       : undefined);
   const result = configSchema.safeParse({
@@ -45,8 +47,17 @@ export function serveConfig(
       {
         name: 'serve',
         url: formatTargetUrl(url),
+        portals: command.portals,
         device: command.device ?? 'none',
-        ...(socket === undefined ? {} : { socket }),
+        socket,
+        socket_mode: command.socketMode,
+        socket_group: command.socketGroup,
+        listen: command.listen,
+        tls_certificate: absolute(command.tlsCertificate),
+        tls_key: absolute(command.tlsKey),
+        tls_client_ca: absolute(command.tlsClientCa),
+        dead_conn_timeout: command.deadConnTimeout,
+        force_detach: command.force,
         lanes: command.lanes,
         read_only: command.readOnly,
         header_digest: command.headerDigest,
@@ -68,14 +79,27 @@ export function serveConfig(
     volume: config.volume[0],
     chap: chapAccount(command, url.user, url.secret),
     mutualChap: mutualAccount(command),
-    stableIsid: false,
+    // A device outlives its daemon, and the next one must end the sessions of this one.
+    stableIsid: command.device !== undefined && command.device !== 'none',
   });
   return {
     config,
-    spec: front === 'configured' ? spec : { ...spec, socket: undefined },
+    spec: front === 'configured' ? spec : { ...spec, socket: undefined, places: [] },
     warnings,
     front,
   };
+}
+
+/** A command line speaks from the working directory. */
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
+}
+
+/** Whether a service manager has passed sockets of clients (sd_listen_fds(3)), beside those that a predecessor has stored. */
+function isActivated(environment: NodeJS.ProcessEnv): boolean {
+  const { LISTEN_FDS: count, LISTEN_PID: pid, LISTEN_FDNAMES: names } = environment;
+  if (count === undefined || pid !== String(process.pid)) return false;
+  return names === undefined || !names.split(':').every(isInheritedName);
 }
 
 function chapAccount(
@@ -94,7 +118,7 @@ function chapAccount(
       'chap-secret',
       `no secret for user "${user}": use --chap-secret-file`,
     );
-  return { user, secret: new TextEncoder().encode(secret) };
+  return { user, secret: keepSecret(new TextEncoder().encode(secret)) };
 }
 
 function mutualAccount(command: ServeCommand): ChapAccount | undefined {
@@ -114,7 +138,9 @@ function optionOf(path: readonly PropertyKey[]): string {
     name: '--initiator-name',
     pin_limit: '--pin-limit',
     url: 'URL',
+    portals: '--portal',
   };
-  const key = String(path.at(-1));
+  // An element of an array is named by its option.
+  const key = String(path.findLast((part) => typeof part === 'string'));
   return names[key] ?? `--${key.replaceAll('_', '-')}`;
 }

@@ -1,6 +1,7 @@
 /** Settings of the one-shot commands (`discover`, `inspect`): a lane in this very thread, no daemon needed. */
 import { ConfigurationError } from '../../src/errors.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { forget, keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { Lane } from '../lane/lane.ts';
 import type { ChapAccount, DigestWish, SessionSpec } from '../lane/messages.ts';
@@ -19,8 +20,11 @@ const connectSeconds = 20;
 /** A person waits: a portal that does not answer is given up soon. */
 const startTimeoutMs = 5000;
 
-/** Runs `use` with a small lane and closes it whatever happens. */
-export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
+/** Runs `use` with a small lane, then closes it and overwrites the secret whatever happens. */
+export async function withLane<T>(
+  { chap }: Pick<SessionSpec, 'chap'>,
+  use: (lane: Lane) => Promise<T>,
+): Promise<T> {
   const lane = new Lane(
     {
       registration: 'cache',
@@ -29,6 +33,8 @@ export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
       hugePages: false,
       spinMicroseconds: 0,
       requestCapacity: 16,
+      lanes: 1,
+      sessions: 1,
     },
     () => {
       // What stops the command comes as its error.
@@ -38,6 +44,7 @@ export async function withLane<T>(use: (lane: Lane) => Promise<T>): Promise<T> {
     return await use(lane);
   } finally {
     await lane.handlers.close({});
+    forget(chap?.secret);
   }
 }
 
@@ -91,5 +98,5 @@ function account(
       `no secret for user "${user}": use --chap-secret-file`,
     );
   }
-  return { user, secret: new TextEncoder().encode(secret) };
+  return { user, secret: keepSecret(new TextEncoder().encode(secret)) };
 }

@@ -1,7 +1,10 @@
 /** The configuration file as data: the one place that knows every key, its values and its default. */
 import { z } from 'zod';
-import { ConfigurationError } from '../../src/errors.ts';
+import { ConfigurationError, ProtocolError } from '../../src/errors.ts';
+import { parseTargetAddress } from '../../src/iscsi/target-address.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { defaultLimits, defaultMaximumClients } from '../../src/nbd/limits.ts';
+import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
 import { parseSize } from './size.ts';
 
 const size = z.union([z.string(), z.number().int().nonnegative()]).transform((value, context) => {
@@ -38,6 +41,37 @@ const targetUrl = z.string().transform((value, context) => {
   }
 });
 
+/** "host", "host:port" or "[IPv6]:port". */
+const portal = z.string().transform((value, context) => {
+  try {
+    const { address, port, tag } = parseTargetAddress(value);
+    if (tag === undefined) return { host: address, port };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+  }
+  context.addIssue({
+    code: 'custom',
+    message: 'must be "host", "host:port" or "[IPv6 address]:port"',
+  });
+  return z.NEVER;
+});
+
+const listenAddress = z.string().transform((value, context) => {
+  try {
+    return parseListenAddress(value);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+
+/** Others than the owner either may use a disk as a whole or may not. */
+export const socketModes = ['0600', '0660', '0666'] as const;
+const group = z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/, {
+  message: 'must be the name of a group',
+});
+const absolutePath = z.string().startsWith('/', { message: 'must be an absolute path' });
+
 /** Seconds, turned into milliseconds. */
 const seconds = z
   .number()
@@ -57,12 +91,27 @@ export const volumeSchema = z
       message: 'must be letters, digits, ".", "_" or "-", at most 63',
     }),
     url: targetUrl,
+    /** More portals of the same target, asked in turn when the one of the URL does not serve. */
+    portals: z.array(portal).max(16).default([]),
     device: z
       .string()
       .regex(/^(auto|none|\/dev\/nbd\d+)$/, { message: 'must be "auto", "none" or "/dev/nbdN"' })
       .default('none'),
-    socket: z.string().startsWith('/', { message: 'must be an absolute path' }).max(107).optional(),
+    socket: absolutePath.max(107).optional(),
+    /** Of the socket's file; default 0600, or 0660 with a group. */
+    socket_mode: z.enum(socketModes).optional(),
+    socket_group: group.optional(),
+    /** A TCP address for NBD clients: of this machine alone, or with TLS. */
+    listen: listenAddress.optional(),
+    tls_certificate: absolutePath.optional(),
+    tls_key: absolutePath.optional(),
+    /** Clients must show a certificate that this one has signed. */
+    tls_client_ca: absolutePath.optional(),
     lanes: z.number().int().min(1).max(16).default(1),
+    /** Seconds that I/O of the device waits for the next daemon (NBD_ATTR_DEAD_CONN_TIMEOUT). */
+    dead_conn_timeout: z.number().int().min(1).max(604_800).default(86_400),
+    /** At the end the device is detached even while it is in use. */
+    force_detach: z.boolean().default(false),
     read_only: z.boolean().default(false),
     chap_user: z.string().min(1).optional(),
     chap_secret_file: z.string().optional(),
@@ -77,7 +126,8 @@ export const volumeSchema = z
       .transform((value) => (value === -1 ? Infinity : value * 1000)),
     command_timeout: seconds.default(30_000),
     login_timeout: seconds.default(20_000),
-    nop_interval: seconds.default(5_000),
+    /** With nop_timeout, two looks at the clock and a busy machine less than the 10 s in which a dead peer is noticed. */
+    nop_interval: seconds.default(2_000),
     nop_timeout: seconds.default(5_000),
   })
   .superRefine((volume, context) => {
@@ -102,13 +152,14 @@ export const volumeSchema = z
         message: 'mutual CHAP needs chap_user too',
       });
     }
-    if (volume.device === 'none' && volume.socket === undefined) {
+    if (volume.device === 'none' && volume.socket === undefined && volume.listen === undefined) {
       context.addIssue({
         code: 'custom',
         path: ['device'],
-        message: 'a volume needs a device, a socket or both',
+        message: 'a volume needs a device, a socket or an address to listen on',
       });
     }
+    refuseOpenDoors(volume, context);
     if (volume.url.secret !== undefined) {
       context.addIssue({
         code: 'custom',
@@ -117,6 +168,40 @@ export const volumeSchema = z
       });
     }
   });
+
+interface Doors {
+  readonly socket?: string | undefined;
+  readonly socket_mode?: string | undefined;
+  readonly socket_group?: string | undefined;
+  readonly listen?: ListenAddress | undefined;
+  readonly tls_certificate?: string | undefined;
+  readonly tls_key?: string | undefined;
+  readonly tls_client_ca?: string | undefined;
+}
+
+/** NBD has no passwords: whoever reaches a listener has the disk. */
+function refuseOpenDoors(volume: Doors, context: z.RefinementCtx): void {
+  const refuse = (key: keyof Doors, message: string): void => {
+    context.addIssue({ code: 'custom', path: [key], message });
+  };
+  for (const key of ['socket_mode', 'socket_group'] as const)
+    if (volume[key] !== undefined && volume.socket === undefined)
+      refuse(key, 'belongs to a socket, and there is none');
+  if (volume.socket_group !== undefined && volume.socket_mode === '0600')
+    refuse('socket_mode', 'mode 0600 lets no group in');
+  const tlsKeys = ['tls_certificate', 'tls_key', 'tls_client_ca'] as const;
+  const given = tlsKeys.filter((key) => volume[key] !== undefined);
+  if (given.length > 0 && given.length < tlsKeys.length)
+    refuse(given[0], `${tlsKeys.join(', ')} belong together`);
+  if (given.length > 0 && volume.listen === undefined)
+    refuse(given[0], 'TLS belongs to listen = "ADDRESS:PORT", and there is none');
+  if (given.length === 0 && volume.listen !== undefined && !isLoopback(volume.listen)) {
+    refuse(
+      'listen',
+      `${volume.listen.address} can be reached by others: that needs TLS (${tlsKeys.join(', ')})`,
+    );
+  }
+}
 
 export const configSchema = z
   .strictObject({
@@ -127,13 +212,39 @@ export const configSchema = z
         /** Most bytes that registrations may pin, per lane and RDMA device. */
         pin_limit: size.default(256 * 2 ** 20),
         /** Address space for request buffers, per lane; pages are touched as they are needed. */
-        arena_size: size.default(256 * 2 ** 20),
+        arena_size: size
+          .refine((bytes) => bytes >= 16 * 2 ** 20 && bytes <= 3 * 2 ** 30, {
+            message: 'must be between 16MiB and 3GiB',
+          })
+          .default(256 * 2 ** 20),
         huge_pages: z.boolean().default(false),
       })
       .prefault({}),
     control: z
       .strictObject({
         socket: z.string().startsWith('/').max(107).default('/run/iserd/control.sock'),
+        /** Whose members may ask the daemon, too; default: only its own user may. */
+        group: group.optional(),
+      })
+      .prefault({}),
+    /** What NBD clients may cost before they wait or are dropped. */
+    limits: z
+      .strictObject({
+        /** Clients of a volume's socket at a time. */
+        clients: z.number().int().min(1).max(4096).default(defaultMaximumClients),
+        /** From connecting to the end of the handshake. */
+        handshake_timeout: seconds.default(defaultLimits.handshakeMs),
+        /** Without progress on what a client owes: replies to take, the rest of a request. 0: for ever. */
+        stall_timeout: z
+          .number()
+          .nonnegative()
+          .max(86400)
+          .transform((value) => value * 1000)
+          .default(defaultLimits.stallMs),
+        /** Requests of one client at a time. */
+        requests: z.number().int().min(1).max(1024).default(defaultLimits.requests),
+        /** Payload of these; one request is always let through. */
+        memory: size.default(defaultLimits.bytesInFlight),
       })
       .prefault({}),
     log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
@@ -143,6 +254,7 @@ export const configSchema = z
     refuseDuplicates(config.volume, 'name', context);
     refuseDuplicates(config.volume, 'socket', context);
     refuseDuplicates(config.volume, 'device', context);
+    refuseDuplicates(config.volume, 'listen', context);
   });
 
 export type Config = z.output<typeof configSchema>;
@@ -150,12 +262,14 @@ export type VolumeConfig = z.output<typeof volumeSchema>;
 
 function refuseDuplicates(
   volumes: readonly VolumeConfig[],
-  key: 'name' | 'socket' | 'device',
+  key: 'name' | 'socket' | 'device' | 'listen',
   context: z.RefinementCtx,
 ): void {
   const seen = new Set<string>();
   volumes.forEach((volume, index) => {
-    const value = volume[key];
+    const configured = volume[key];
+    const value =
+      typeof configured === 'object' ? `${configured.address} port ${configured.port}` : configured;
     if (value === undefined || value === 'auto' || value === 'none') return;
     if (seen.has(value)) {
       context.addIssue({

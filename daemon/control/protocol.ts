@@ -58,6 +58,7 @@ export const statusSchema = z.object({
           bytesRead: z.number(),
           bytesWritten: z.number(),
           errors: z.number(),
+          clientsDropped: z.number(),
         }),
       ),
     }),

@@ -1,7 +1,10 @@
-import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { lstatSync, mkdirSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { CodedError } from '../../src/errors.ts';
+import type { NativeError } from '../../src/reactor/native.ts';
+import { removeOwn } from '../socket-listener.ts';
+import { system } from '../system.ts';
 import { readLines } from './lines.ts';
 import { requestSchema, RpcError } from './protocol.ts';
 
@@ -13,12 +16,14 @@ const maximumLineBytes = 64 * 1024;
 /** Answers a client has not taken yet; more and it is cut off. */
 const maximumUnsentBytes = 4 * 1024 * 1024;
 
-/** Serves `methods` on a Unix socket of mode 0600. Start it with `listen`, end it with `close`. */
+const backlog = 16;
+
+/** Serves `methods` on a Unix socket of mode 0600, or 0660 for a group. Start it with `listen`, end it with `close`. */
 export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #path: string | undefined;
+  #remove: (() => void) | undefined;
 
   constructor(methods: ControlMethods) {
     this.#methods = methods;
@@ -27,34 +32,28 @@ export class ControlServer {
     });
   }
 
-  /** Rejects with code `control-socket-in-use` when another daemon answers on the path; a stale file is replaced. */
-  async listen(path: string): Promise<void> {
+  /**
+   * Rejects with code `control-socket-in-use` when another daemon listens on the path; what a dead one has left is replaced. With a group
+   * its members may call us, too.
+   */
+  async listen(path: string, group?: string): Promise<void> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    if (await answers(path)) {
-      throw new CodedError('control-socket-in-use', `another daemon answers on ${path}`);
-    }
-    try {
-      unlinkSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-    const umask = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        this.#server.listen(path, resolve);
-      });
-    } finally {
-      process.umask(umask);
-    }
-    chmodSync(path, 0o600);
-    this.#path = path;
+    const fd = listenUnix(path, group);
+    const made = lstatSync(path).ino;
+    this.#remove = () => {
+      removeOwn(path, made);
+    };
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ fd }, resolve);
+    });
   }
 
   async close(): Promise<void> {
-    if (this.#path === undefined) return;
+    if (this.#remove === undefined) return;
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
+    this.#remove();
   }
 
   #serve(socket: Socket): void {
@@ -97,15 +96,11 @@ function failure(id: number | string | null, code: number, message: string): unk
   return { jsonrpc: '2.0', id, error: { code, message } };
 }
 
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => {
-      resolve(false);
-    });
-  });
+function listenUnix(path: string, group: string | undefined): number {
+  try {
+    return system.listenUnix(path, group === undefined ? 0o600 : 0o660, backlog, group);
+  } catch (error) {
+    if ((error as NativeError).code !== 'EADDRINUSE') throw error;
+    throw new CodedError('control-socket-in-use', `another daemon answers on ${path}`);
+  }
 }

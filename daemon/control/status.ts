@@ -1,4 +1,3 @@
-import { SessionState } from '../../src/iscsi/session-state.ts';
 import type { Supervisor } from '../supervisor.ts';
 import type { Volume } from '../volume.ts';
 import { controlVersion, type Status } from './protocol.ts';
@@ -27,12 +26,9 @@ async function volumeStatus(volume: Volume): Promise<Status['volumes'][number]> 
   const { spec, report } = volume;
   const [session] = spec.sessions;
   const sessions = (await volume.statistics()).map((statistics, lane) => ({ lane, ...statistics }));
-  // A session ends by itself only for a reason that will not pass, such as another logical unit in its place.
-  const ended = sessions.find(({ state }) => state === SessionState.closed);
-  const hasFailed = volume.state === 'serving' && ended !== undefined;
   return {
     name: spec.name,
-    state: hasFailed ? 'failed' : volume.state,
+    state: volume.state,
     device: volume.devicePath ?? null,
     socket: spec.socket ?? null,
     target: session.targetName,
@@ -42,7 +38,7 @@ async function volumeStatus(volume: Volume): Promise<Status['volumes'][number]> 
     sizeBytes: report?.geometry.sizeBytes ?? 0,
     logicalBlockLength: report?.geometry.logicalBlockLength ?? 0,
     readOnly: report?.geometry.readOnly ?? session.readOnly,
-    failure: hasFailed ? `session ${ended.lane} has ended, see the log` : (volume.failure ?? null),
+    failure: volume.failure ?? null,
     sessions,
   };
 }

@@ -1,20 +1,23 @@
 /** One session on a lane: the iSCSI session, the block device on it, and the NBD clients it serves. */
+import { isDeepStrictEqual } from 'node:util';
 import { assert } from '../../src/errors.ts';
 import { probeLogicalUnit, type ProbeOptions } from '../../src/block/probe.ts';
 import type { LogicalUnitProfile } from '../../src/block/profile.ts';
-import { geometryOf } from '../../src/block/profile.ts';
 import { ScsiBlockDevice } from '../../src/block/translator.ts';
 import type { SessionEvent } from '../../src/iscsi/session-options.ts';
+import { SessionEnd } from '../../src/iscsi/session-state.ts';
 import { Session } from '../../src/iscsi/session.ts';
 import { systemTimers } from '../../src/timers.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
 import { NbdCounter, nbdCounterCount } from '../../src/nbd/counters.ts';
-import { compareIdentity, IdentityDifference } from '../../src/scsi/identity.ts';
+import type { VolumeShare } from '../../src/nbd/share.ts';
+import { AttentionResponse } from '../../src/scsi/unit-attention.ts';
 import type { Portal } from '../../src/transport/transport.ts';
 import { iserCapabilities } from '../../src/transport/iser/iser-transport.ts';
 import { tcpCapabilities } from '../../src/transport/tcp/tcp-transport.ts';
 import { ConnectionEnd } from '../../src/transport/transport.ts';
 import type { LaneMemory } from './lane-memory.ts';
+import { LogThrottle } from './log-throttle.ts';
 import type {
   LaneEvent,
   LaneMethods,
@@ -23,8 +26,10 @@ import type {
   SessionStatistics,
 } from './messages.ts';
 import { describeProfile } from './describe-profile.ts';
+import { KeptSockets } from './kept-sockets.ts';
 import { resolveHost } from './resolve-host.ts';
 import { loginTemplate, sessionTimeouts, transportFactory } from './session-settings.ts';
+import { UnitWatch } from './unit-watch.ts';
 
 /** SCSI commands that a session may have with its target at once. */
 const taskCapacity = 256;
@@ -41,6 +46,7 @@ const probing: ProbeOptions = {
 
 interface Client {
   readonly connection: NbdConnection;
+  readonly fd: number;
   readonly handshake: boolean;
 }
 
@@ -53,9 +59,14 @@ export class LaneSession {
   /** Shared by all clients, so that what a gone client did still counts. */
   readonly #counters = new Float64Array(nbdCounterCount);
   readonly #clients = new Map<number, Client>();
-  #profile: LogicalUnitProfile | undefined;
+  readonly #throttle = new LogThrottle(() => systemTimers.now());
+  readonly #watch: UnitWatch;
   #device: ScsiBlockDevice | undefined;
+  /** As long as there is a device. */
+  #share: VolumeShare | undefined;
   #onClientsGone: (() => void) | undefined;
+  /** Set while a drain keeps sockets. */
+  #keptSockets: KeptSockets | undefined;
 
   constructor(id: number, spec: SessionSpec, memory: LaneMemory, emit: (event: LaneEvent) => void) {
     this.id = id;
@@ -65,7 +76,7 @@ export class LaneSession {
     this.#session = new Session({
       createTransport: transportFactory(spec.transport, memory),
       arena: memory.reactor.arena,
-      pool: memory.pool,
+      pool: memory.sessionPool,
       timers: systemTimers,
       random: Math.random,
       portals: spec.portals,
@@ -77,8 +88,23 @@ export class LaneSession {
       timeouts: sessionTimeouts(spec),
       onEvent: (event) => {
         this.#log(event);
+        if (event.kind === 'closed') this.#onSessionClosed(event.end);
+        else if (event.kind === 'unit-attention' && event.response === AttentionResponse.inspect) {
+          this.#watch.noteChange();
+        }
       },
-      onIdentityCheck: () => this.#isSameLogicalUnit(),
+      onIdentityCheck: () => this.#watch.check(),
+    });
+    this.#watch = new UnitWatch({
+      session: this.#session,
+      timers: systemTimers,
+      probe: () => probeLogicalUnit(this.#session, probing),
+      onChanged: (profile) => {
+        this.#onUnitChanged(profile);
+      },
+      say: (level, message, fields) => {
+        this.#say(level, message, fields);
+      },
     });
   }
 
@@ -88,9 +114,10 @@ export class LaneSession {
       await this.#session.start();
       const { profile, oddities } = await probeLogicalUnit(this.#session, probing);
       for (const oddity of oddities) this.#say('debug', oddity);
-      this.#profile = profile;
       this.#device = this.#createDevice(profile);
+      this.#share = this.#memory.shares.open();
       this.#memory.reactor.addBatchEndListener(this.#device.flush);
+      this.#watch.begin(profile);
       return {
         session: this.id,
         geometry: this.#device.geometry,
@@ -124,6 +151,8 @@ export class LaneSession {
       pool: this.#memory.pool,
       timers: systemTimers,
       counters: this.#counters,
+      limits: this.#memory.clientLimits,
+      share: this.#share,
       serve: handshake
         ? {
             exports: {
@@ -135,18 +164,45 @@ export class LaneSession {
       events: {
         onClosed: (_connection, end, detail) => {
           this.#clients.delete(id);
+          this.#keptSockets?.onClosed(id, end);
           const reason = detail === '' ? end : `${end}: ${detail}`;
           this.#emit({ event: 'clientEnded', session: this.id, client: id, handshake, reason });
           if (this.#clients.size === 0) this.#onClientsGone?.();
         },
       },
     });
-    this.#clients.set(id, { connection, handshake });
+    this.#clients.set(id, { connection, fd, handshake });
     connection.start();
   }
 
-  /** Resolves with true when every client has had its answers, with false after the time limit (they are cut off then). */
-  async drain(timeoutMs: number): Promise<boolean> {
+  /** Has the logical unit looked at again, before anything else is sent to it. */
+  inspect(): void {
+    this.#session.inspect();
+  }
+
+  /** Another session of the volume has met another logical unit: whatever this one has, and gets, ends with an error. */
+  fail(): void {
+    this.#session.abandon();
+  }
+
+  /**
+   * Resolves when every client has had its answers, or after the time limit: those left are cut off then. What is kept is in the
+   * description of `drainSession`.
+   */
+  async drain({
+    timeoutMs,
+    keepSockets,
+  }: Omit<LaneMethods['drainSession'][0], 'session'>): Promise<LaneMethods['drainSession'][1]> {
+    const kept = new KeptSockets();
+    if (keepSockets) {
+      this.#keptSockets = kept;
+      for (const [id, { fd, handshake }] of this.#clients) if (!handshake) kept.add(id, fd);
+    }
+    const drained = await this.#drainClients(timeoutMs);
+    return { drained, sockets: kept.sockets };
+  }
+
+  async #drainClients(timeoutMs: number): Promise<boolean> {
     for (const { connection } of [...this.#clients.values()]) connection.drain();
     if (this.#clients.size === 0) return true;
     const drained = await new Promise<boolean>((resolve) => {
@@ -165,11 +221,14 @@ export class LaneSession {
   /** Cuts clients off, logs out. What the session still has ends with an error before this resolves. */
   async close(): Promise<void> {
     for (const { connection } of [...this.#clients.values()]) connection.close('session closed');
+    this.#watch.close();
     await this.#session.close();
     if (this.#device !== undefined) {
       this.#memory.reactor.removeBatchEndListener(this.#device.flush);
       this.#device.flush();
       this.#device.close();
+      this.#share?.close();
+      this.#share = undefined;
     }
   }
 
@@ -194,11 +253,12 @@ export class LaneSession {
       bytesRead: counters[NbdCounter.bytesRead],
       bytesWritten: counters[NbdCounter.bytesWritten],
       errors: counters[NbdCounter.failed],
+      clientsDropped: counters[NbdCounter.dropped],
     };
   }
 
   #createDevice(profile: LogicalUnitProfile): ScsiBlockDevice {
-    const { reactor, pool, requests, zeroes } = this.#memory;
+    const { reactor, sessionPool: pool, requests, zeroes } = this.#memory;
     const spec = this.#spec;
     const capabilities = spec.transport === 'iser' ? iserCapabilities : tcpCapabilities;
     return new ScsiBlockDevice({
@@ -218,28 +278,36 @@ export class LaneSession {
     });
   }
 
-  /** After a reconnect: nothing is sent again unless the same logical unit, not smaller than before, answers. */
-  async #isSameLogicalUnit(): Promise<boolean> {
-    const before = this.#profile;
-    if (before === undefined) return true;
-    const { profile } = await probeLogicalUnit(this.#session, probing);
-    const difference = compareIdentity(before.identity, profile.identity);
-    if (difference === IdentityDifference.none || difference === IdentityDifference.grown)
-      return true;
-    const { sizeBytes } = geometryOf(profile, this.#spec.readOnly);
-    this.#say('error', `another logical unit answers now: ${difference}`, {
-      before: before.identity.name,
-      after: profile.identity.name,
-      sizeBytes,
-    });
-    return false;
+  /** Nothing is waiting to be sent while this happens, and what is in flight goes on as it was planned. */
+  #onUnitChanged(profile: LogicalUnitProfile): void {
+    const device = this.#device;
+    if (device === undefined) return;
+    const before = device.geometry;
+    device.replaceProfile(profile);
+    const { geometry } = device;
+    if (!isDeepStrictEqual(before, geometry)) {
+      const { volume } = this.#spec;
+      this.#emit({ event: 'geometryChanged', volume, session: this.id, geometry });
+    }
+  }
+
+  /** A session that has served ends by itself only for a reason that will not pass. */
+  #onSessionClosed(end: SessionEnd): void {
+    if (end === SessionEnd.requested || this.#device === undefined) return;
+    const message = this.#watch.failure ?? `the session has ended: ${end}`;
+    const { volume } = this.#spec;
+    this.#emit({ event: 'sessionFailed', volume, session: this.id, message });
   }
 
   #log(event: SessionEvent): void {
     const { kind, ...fields } = event;
-    const expected = event.kind === 'connection-closed' && event.end === ConnectionEnd.requested;
-    const level = kind === 'state' || expected ? 'debug' : loudEvents.has(kind) ? 'warn' : 'info';
+    const level = levelOf(event);
     const flat: Record<string, string | number> = {};
+    if (provokedEvents.has(kind)) {
+      if (!this.#throttle.admits()) return;
+      const suppressed = this.#throttle.takeSuppressed();
+      if (suppressed > 0) flat['suppressed'] = suppressed;
+    }
     for (const [key, value] of Object.entries<Loggable>(fields)) {
       flat[key] = shown(value);
     }
@@ -260,6 +328,14 @@ export class LaneSession {
   }
 }
 
+/** A target can bring about any number of these. */
+const provokedEvents: ReadonlySet<SessionEvent['kind']> = new Set<SessionEvent['kind']>([
+  'async-message',
+  'reject',
+  'unit-attention',
+  'abort-task',
+]);
+
 /** What the fields of events are. */
 type Loggable = string | number | boolean | Portal;
 
@@ -273,11 +349,23 @@ function formatPortal({ address, port }: Portal): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+function levelOf(event: SessionEvent): 'warn' | 'info' | 'debug' {
+  if (event.kind === 'state') return 'debug';
+  if (event.kind === 'connection-closed') {
+    return event.end === ConnectionEnd.requested ? 'debug' : 'warn';
+  }
+  const isLoud =
+    event.kind === 'unit-attention'
+      ? event.response === AttentionResponse.report
+      : loudEvents.has(event.kind);
+  return isLoud ? 'warn' : 'info';
+}
+
 const loudEvents: ReadonlySet<SessionEvent['kind']> = new Set([
   'login-failed',
   'no-portal',
-  'connection-closed',
   'abort-task',
+  'tasks-suspect',
   'logical-unit-reset',
   'identity-check-failed',
   'reject',

@@ -40,7 +40,7 @@ export class LaneThread implements LanePort {
     options: LaneOptions,
     onEvent: (event: LaneEvent) => void,
     onCrash: (error: Error) => void,
-    entry = new URL('./worker.js', import.meta.url),
+    entry = new URL('./lane-worker.js', import.meta.url),
   ) {
     this.index = index;
     this.#worker = new Worker(entry, {

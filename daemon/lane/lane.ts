@@ -19,7 +19,9 @@ export class Lane {
   constructor(options: LaneOptions, emit: (event: LaneEvent) => void) {
     this.#options = options;
     this.#emit = emit;
-    this.memory = new LaneMemory(options);
+    this.memory = new LaneMemory(options, (level, message, fields, once = false) => {
+      emit({ event: 'log', level, message, fields, once });
+    });
   }
 
   readonly handlers: Handlers = {
@@ -44,9 +46,15 @@ export class Lane {
       this.#session(session).serve(client);
       return Promise.resolve({});
     },
-    drainSession: async ({ session, timeoutMs }) => ({
-      drained: await this.#session(session).drain(timeoutMs),
-    }),
+    drainSession: async ({ session, ...how }) => this.#session(session).drain(how),
+    inspectSession: ({ session }) => {
+      this.#session(session).inspect();
+      return Promise.resolve({});
+    },
+    failSession: ({ session }) => {
+      this.#session(session).fail();
+      return Promise.resolve({});
+    },
     closeSession: async ({ session }) => {
       await this.#session(session).close();
       this.#sessions.delete(session);

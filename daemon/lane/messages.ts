@@ -1,5 +1,6 @@
 /** What the main thread and a lane's worker thread say to each other: JSON-RPC in spirit, structured clones in form. */
 import type { BlockGeometry } from '../../src/block/device.ts';
+import type { NbdLimits } from '../../src/nbd/limits.ts';
 
 export interface LaneOptions {
   readonly registration: 'cache' | 'static' | 'copy' | 'per-io';
@@ -8,6 +9,11 @@ export interface LaneOptions {
   readonly hugePages: boolean;
   readonly spinMicroseconds: number;
   readonly requestCapacity: number;
+  /** Lanes of the process, and sessions that are placed on this one at most. */
+  readonly lanes: number;
+  readonly sessions: number;
+  /** What one NBD client may cost; the library's defaults where absent. */
+  readonly clientLimits?: Partial<NbdLimits>;
 }
 
 export interface ChapAccount {
@@ -71,6 +77,8 @@ export interface SessionStatistics {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly errors: number;
+  /** NBD clients that broke the protocol or a limit. */
+  readonly clientsDropped: number;
 }
 
 export interface RegistrationReport {
@@ -113,11 +121,21 @@ export interface LaneMethods {
     },
     Record<string, never>,
   ];
-  /** Stops taking requests from every client of the session and waits for what is in flight. */
+  /**
+   * Stops taking requests from every client of the session and waits for what is in flight. With `keepSockets` a socket of the kernel's
+   * outlives its client: a copy of the descriptor, the caller's to close, for each that has been left at a request boundary.
+   */
   drainSession: [
-    { readonly session: number; readonly timeoutMs: number },
-    { readonly drained: boolean },
+    { readonly session: number; readonly timeoutMs: number; readonly keepSockets: boolean },
+    {
+      readonly drained: boolean;
+      readonly sockets: readonly { readonly client: number; readonly fd: number }[];
+    },
   ];
+  /** Has the session look at its logical unit again; `geometryChanged` follows if it has changed. */
+  inspectSession: [{ readonly session: number }, Record<string, never>];
+  /** Ends the session's I/O with errors, for good; clients stay connected. */
+  failSession: [{ readonly session: number }, Record<string, never>];
   /** Closes clients, logs out, forgets the session. */
   closeSession: [{ readonly session: number }, Record<string, never>];
   statistics: [Record<string, never>, LaneStatistics];
@@ -151,6 +169,8 @@ export type LaneEvent =
       readonly level: 'error' | 'warn' | 'info' | 'debug';
       readonly message: string;
       readonly fields: Readonly<Record<string, string | number>>;
+      /** Lanes that find the same say it once. */
+      readonly once?: boolean;
     }
   | {
       readonly event: 'clientEnded';
@@ -158,6 +178,20 @@ export type LaneEvent =
       readonly client: number;
       readonly handshake: boolean;
       readonly reason: string;
+    }
+  | {
+      /** The logical unit has changed, and is served like this now. */
+      readonly event: 'geometryChanged';
+      readonly volume: string;
+      readonly session: number;
+      readonly geometry: BlockGeometry;
+    }
+  | {
+      /** The session has ended by itself, for good: its I/O gets errors from now on. */
+      readonly event: 'sessionFailed';
+      readonly volume: string;
+      readonly session: number;
+      readonly message: string;
     };
 
 export type LaneMessage = LaneReply | LaneEvent;

@@ -19,7 +19,7 @@ export function transportFactory(
   transport: SessionSpec['transport'],
   memory: LaneMemory,
 ): TransportFactory {
-  const { reactor, pool, strategyFor } = memory;
+  const { reactor, sessionPool: pool, strategyFor, onDomainLeft } = memory;
   const common = {
     reactor,
     pool,
@@ -27,7 +27,7 @@ export function transportFactory(
     schedule: (delayMs: number, action: () => void) => systemTimers.schedule(delayMs, action),
   };
   return transport === 'iser'
-    ? (events) => new IserTransport({ ...common, events, strategyFor })
+    ? (events) => new IserTransport({ ...common, events, strategyFor, onDomainLeft })
     : (events) => new TcpTransport({ ...common, events });
 }
 

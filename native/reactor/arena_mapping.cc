@@ -6,6 +6,10 @@
 #include <cerrno>
 #include <cstring>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 namespace iserd {
 
 namespace {
@@ -39,6 +43,9 @@ Result<std::shared_ptr<ArenaMapping>> ArenaMapping::Map(size_t size, bool want_h
   // A child must not share pages that a device writes to: copy-on-write would move ours away from
   // under it.
   if (madvise(base, length, MADV_DONTFORK) != 0) return LastError("madvise");
+  // Request buffers stay out of swap as far as RLIMIT_MEMLOCK or CAP_IPC_LOCK allows; untouched
+  // pages stay unallocated.
+  static_cast<void>(mlock2(base, length, MLOCK_ONFAULT));
   return mapping;
 }
 
@@ -54,7 +61,13 @@ Result<void> ArenaMapping::Discard(uint64_t offset, uint64_t length) {
     memset(base_ + offset, 0, length);  // part of a huge page cannot be given back
     return {};
   }
-  if (madvise(base_ + offset, length, MADV_DONTNEED) != 0) return LastError("madvise");
+  if (madvise(base_ + offset, length, MADV_DONTNEED) == 0) return {};
+  if (errno != EINVAL) return LastError("madvise");
+  // Locked memory. Kernels before 5.18 give none of it back.
+  if (madvise(base_ + offset, length, MADV_DONTNEED_LOCKED) != 0) {
+    if (errno != EINVAL) return LastError("madvise");
+    memset(base_ + offset, 0, length);
+  }
   return {};
 }
 

@@ -40,11 +40,23 @@ void DeviceEventHub::Subscribe(const ibv_context* verbs,
   subscriptions_.push_back({verbs, std::move(mailbox)});
 }
 
-void DeviceEventHub::Unsubscribe(const ibv_context* verbs, const DeviceEventMailbox* mailbox) {
+bool DeviceEventHub::Unsubscribe(const ibv_context* verbs, const DeviceEventMailbox* mailbox) {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(subscriptions_, [=](const Subscription& subscription) {
+  const size_t left = std::erase_if(subscriptions_, [=](const Subscription& subscription) {
     return subscription.verbs == verbs && subscription.mailbox.get() == mailbox;
   });
+  const bool used = std::ranges::any_of(subscriptions_, [=](const Subscription& subscription) {
+    return subscription.verbs == verbs;
+  });
+  return left > 0 && !used && std::erase(removed_, verbs) > 0;
+}
+
+void DeviceEventHub::OnRemoved(const ibv_context* verbs) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::ranges::find(removed_, verbs) == removed_.end()) removed_.push_back(verbs);
+  }
+  Publish({verbs, nullptr, IBV_EVENT_DEVICE_FATAL});
 }
 
 void DeviceEventHub::ReadEvents(ibv_context* verbs) {

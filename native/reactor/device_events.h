@@ -45,7 +45,10 @@ class DeviceEventHub {
   [[nodiscard]] static DeviceEventHub& Instance();
 
   void Subscribe(const ibv_context* verbs, std::shared_ptr<DeviceEventMailbox> mailbox);
-  void Unsubscribe(const ibv_context* verbs, const DeviceEventMailbox* mailbox);
+  // True: the device is being removed, and this was its last user in the process.
+  [[nodiscard]] bool Unsubscribe(const ibv_context* verbs, const DeviceEventMailbox* mailbox);
+  // The device is being removed: to its users a fatal event, whatever the driver says or does not.
+  void OnRemoved(const ibv_context* verbs);
   // Reads and acknowledges what is there, without waiting; `verbs->async_fd` must be non-blocking.
   void ReadEvents(ibv_context* verbs);
 
@@ -59,6 +62,7 @@ class DeviceEventHub {
 
   std::mutex mutex_;
   std::vector<Subscription> subscriptions_;
+  std::vector<const ibv_context*> removed_;  // with users left
 };
 
 }  // namespace iserd

@@ -22,7 +22,7 @@ Result<std::unique_ptr<MemoryRegion>> MemoryRegion::Register(std::shared_ptr<Rdm
   if ((access & kRemoteWrite) != 0) flags |= IBV_ACCESS_REMOTE_WRITE;
   if ((access & kOnDemand) != 0) flags |= IBV_ACCESS_ON_DEMAND;
   ibv_mr* region = ibv_reg_mr(device->pd(), arena.base() + offset, length, flags);
-  if (region == nullptr) return LastError(kCall);
+  if (region == nullptr) return LastVerbsError(kCall);
   return std::make_unique<MemoryRegion>(std::move(device), region);
 }
 

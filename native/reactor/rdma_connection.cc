@@ -104,7 +104,7 @@ Result<uint32_t> RdmaConnection::CreateQueuePair(Reactor& reactor, const QueuePa
   if (depth > INT32_MAX) return Error{EINVAL, "ibv_create_cq", "depth " + std::to_string(depth)};
   ibv_cq* cq = ibv_create_cq(id_handle_->verbs, static_cast<int>(depth), nullptr, channel.get(),
                              device.value()->NextCompletionVector());
-  if (cq == nullptr) return LastError("ibv_create_cq");
+  if (cq == nullptr) return LastVerbsError("ibv_create_cq");
   // Owned from here on: the destructor takes back what follows.
   device_ = device.value();
   completion_channel_ = std::move(channel);
@@ -121,7 +121,7 @@ Result<uint32_t> RdmaConnection::CreateQueuePair(Reactor& reactor, const QueuePa
   attributes.cap.max_recv_sge = 1;
   attributes.cap.max_inline_data = limits.max_inline;
   if (rdma_create_qp(id_handle_, device_->pd(), &attributes) != 0)
-    return LastError("rdma_create_qp");
+    return LastVerbsError("rdma_create_qp");
   limits_ = limits;
   batch_ = std::make_unique<WorkRequestBatch>(*context_.arena, attributes.cap.max_inline_data);
   // Armed before anything can be posted: no completion goes unannounced.

@@ -1,11 +1,31 @@
 #include "reactor/rdma_device.h"
 
 #include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 namespace iserd {
+
+namespace {
+
+constexpr const char* kNodeDirectory = "/dev/infiniband";
+
+}  // namespace
+
+Error LastVerbsError(const char* syscall) {
+  Error error = LastError(syscall);
+  rlimit limit{};
+  if (error.number != ENOMEM || getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return error;
+  if (limit.rlim_cur == RLIM_INFINITY) return error;
+  error.detail = "RLIMIT_MEMLOCK allows " + std::to_string(limit.rlim_cur / 1024) +
+                 " KiB of pinned memory: raise it (LimitMEMLOCK=infinity in the service, " +
+                 "ulimit -l, or the capability CAP_IPC_LOCK)";
+  return error;
+}
 
 Result<std::shared_ptr<RdmaDevice>> RdmaDevice::Open(ReactorContext& context, rdma_cm_id* id,
                                                      uint32_t device_id,
@@ -18,6 +38,7 @@ Result<std::shared_ptr<RdmaDevice>> RdmaDevice::Open(ReactorContext& context, rd
   if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) return LastError("fcntl");
   if (Result<void> added = context.epoll.Add(fd, EPOLLIN, Source::kDevice, device_id); !added.ok())
     return added.error();
+  device->WatchNode();
   DeviceEventHub::Instance().Subscribe(id->verbs, device->mailbox_);
   return device;
 }
@@ -27,8 +48,40 @@ RdmaDevice::RdmaDevice(ReactorContext& context, uint32_t device_id, ibv_context*
     : context_(context), id_(device_id), verbs_(verbs), mailbox_(std::move(mailbox)) {}
 
 RdmaDevice::~RdmaDevice() {
-  DeviceEventHub::Instance().Unsubscribe(verbs_, mailbox_.get());
   context_.epoll.Remove(verbs_->async_fd);
+  if (node_watch_.get() >= 0) context_.epoll.Remove(node_watch_.get());
+  pd_.reset();
+  if (DeviceEventHub::Instance().Unsubscribe(verbs_, mailbox_.get())) LetGo();
+}
+
+void RdmaDevice::ReadEvents() {
+  DeviceEventHub::Instance().ReadEvents(verbs_);
+  if (node_watch_.get() < 0) return;
+  alignas(inotify_event) std::array<char, 4096> changes;
+  bool changed = false;
+  while (read(node_watch_.get(), changes.data(), changes.size()) > 0) changed = true;
+  if (changed && access(node_.c_str(), F_OK) != 0) DeviceEventHub::Instance().OnRemoved(verbs_);
+}
+
+// Without a watch the removal of a device that does not announce it waits for the end of the
+// process: nothing to refuse service for.
+void RdmaDevice::WatchNode() {
+  node_ = std::string(kNodeDirectory) + "/" + verbs_->device->dev_name;
+  UniqueFd watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (watch.get() < 0 || inotify_add_watch(watch.get(), kNodeDirectory, IN_DELETE) < 0) return;
+  if (context_.epoll.Add(watch.get(), EPOLLIN, Source::kDevice, id_).ok())
+    node_watch_ = std::move(watch);
+}
+
+// librdmacm keeps a device open, also when it has no id on it any more, and some drivers let the
+// kernel wait for that before it takes the device away. Closing what is librdmacm's would have it
+// closed twice; so its descriptors become ones of something else. The kernel frees the rest of what
+// they stood for.
+void RdmaDevice::LetGo() {
+  const UniqueFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (nothing.get() < 0) return;
+  for (const int fd : {verbs_->async_fd, verbs_->cmd_fd})
+    static_cast<void>(dup3(nothing.get(), fd, O_CLOEXEC));
 }
 
 Result<void> RdmaDevice::Anchor(rdma_cm_id* id) {

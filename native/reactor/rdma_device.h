@@ -25,6 +25,10 @@ struct ProtectionDomainDeleter {
 };
 using ProtectionDomain = std::unique_ptr<ibv_pd, ProtectionDomainDeleter>;
 
+// The error of a verbs call that has just failed. Verbs pin what they give to the device: when that
+// is too much, the detail says which limit it was and how to raise it.
+[[nodiscard]] Error LastVerbsError(const char* syscall);
+
 // One reactor's share of a verbs device: the protection domain, and the device's asynchronous
 // events in the epoll set. JavaScript thread; shared by the reactor's connections and memory
 // regions on the device, gone with the last of them.
@@ -52,18 +56,23 @@ class RdmaDevice {
   [[nodiscard]] ibv_context* verbs() const { return verbs_; }
   [[nodiscard]] ibv_pd* pd() const { return pd_.get(); }
   [[nodiscard]] Result<Limits> QueryLimits() const;
-  void ReadEvents() { DeviceEventHub::Instance().ReadEvents(verbs_); }
+  void ReadEvents();
   // Spreads completion queues over the device's interrupt vectors.
   [[nodiscard]] int NextCompletionVector();
 
  private:
   [[nodiscard]] Result<void> Anchor(rdma_cm_id* id);
+  void WatchNode();
+  void LetGo();
 
   ReactorContext& context_;
   const uint32_t id_;
   ibv_context* const verbs_;  // librdmacm's, one per device and process
   std::shared_ptr<DeviceEventMailbox> mailbox_;
   int next_vector_ = 0;
+  // Not every driver says that a device is being removed (rxe does not): its node vanishes.
+  std::string node_;
+  UniqueFd node_watch_;
   // librdmacm closes a device that was removed once no id is bound to it. This one keeps it until
   // the protection domain, which memory regions may keep longer than any connection, is gone.
   EventChannel anchor_channel_;

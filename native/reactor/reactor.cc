@@ -61,8 +61,12 @@ Result<uint32_t> Reactor::Insert(std::unique_ptr<Object> object) {
 void Reactor::CloseObject(uint32_t id) {
   if (objects_.Remove(id) == nullptr) return;
   DropCompletions(id);
-  objects_.ForEach([](Object& object) { object.OnDescriptorFreed(); });
+  DescriptorFreed();
   if (objects_.size() == 0) watch_->KeepLoopAlive(false);
+}
+
+void Reactor::DescriptorFreed() {
+  objects_.ForEach([](Object& object) { object.OnDescriptorFreed(); });
 }
 
 void Reactor::DropCompletions(uint32_t id) {

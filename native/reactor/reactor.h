@@ -61,6 +61,9 @@ class Reactor final : private LoopWatch::Listener {
   // Nothing is reported for it any more, and nobody touches memory on its behalf. An unknown id is
   // closed already.
   void CloseObject(uint32_t id);
+  // Somewhere in the process a descriptor may have become free: listeners that lacked one try
+  // again.
+  void DescriptorFreed();
   [[nodiscard]] Object* Find(uint32_t id) const { return objects_.Find(id); }
   [[nodiscard]] size_t open_objects() const { return objects_.size(); }
   [[nodiscard]] ReactorContext& context() { return context_; }

@@ -50,7 +50,9 @@ Napi::Function ReactorBinding::Define(Napi::Env env) {
        InstanceMethod<&R::OpenStream>("openStream"),
        InstanceMethod<&R::ConnectStream>("connectStream"),
        InstanceMethod<&R::OpenListener>("openListener"),
-       InstanceMethod<&R::CloseObject>("closeObject"), InstanceMethod<&R::RdmaOpen>("rdmaOpen"),
+       InstanceMethod<&R::CloseObject>("closeObject"),
+       InstanceMethod<&R::DescriptorFreed>("descriptorFreed"),
+       InstanceMethod<&R::RdmaOpen>("rdmaOpen"),
        InstanceMethod<&R::RdmaResolveAddress>("rdmaResolveAddress"),
        InstanceMethod<&R::RdmaCreateQueuePair>("rdmaCreateQueuePair"),
        InstanceMethod<&R::RdmaResolveRoute>("rdmaResolveRoute"),
@@ -208,6 +210,10 @@ void ReactorBinding::CloseObject(const Napi::CallbackInfo& info) {
   const uint32_t id = arguments.Unsigned(0, "object");
   if (!arguments.ok()) return;
   if (Reactor* reactor = Opened(info.Env()); reactor != nullptr) reactor->CloseObject(id);
+}
+
+void ReactorBinding::DescriptorFreed(const Napi::CallbackInfo& info) {
+  if (Reactor* reactor = Opened(info.Env()); reactor != nullptr) reactor->DescriptorFreed();
 }
 
 }  // namespace iserd

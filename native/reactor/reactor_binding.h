@@ -33,6 +33,7 @@ class ReactorBinding final : public Napi::ObjectWrap<ReactorBinding>,
   Napi::Value ConnectStream(const Napi::CallbackInfo& info);
   Napi::Value OpenListener(const Napi::CallbackInfo& info);
   void CloseObject(const Napi::CallbackInfo& info);
+  void DescriptorFreed(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   // In rdma_binding.cc.

@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <memory>
+#include <string_view>
 
 #include "reactor/unique_fd.h"
 
@@ -25,7 +29,23 @@ namespace {
 }  // namespace
 
 Result<void> LockMemory() {
-  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) return LastError("mlockall");
+  const std::unique_ptr<FILE, decltype(&fclose)> maps(fopen("/proc/self/maps", "re"), fclose);
+  if (!maps) return LastError("open(/proc/self/maps)");
+  // start-end perms offset dev inode name
+  char line[8192];
+  while (fgets(line, sizeof line, maps.get()) != nullptr) {
+    uintptr_t start = 0;
+    uintptr_t end = 0;
+    uint64_t inode = 0;
+    char name[16] = "";
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %" SCNu64 " %15s", &start, &end, &inode,
+               name) < 3)
+      continue;
+    const std::string_view kind(name);
+    if (inode == 0 && kind != "[heap]" && kind != "[stack]") continue;
+    if (mlock2(reinterpret_cast<void*>(start), end - start, MLOCK_ONFAULT) != 0)
+      return LastError("mlock2");
+  }
   return {};
 }
 

@@ -9,9 +9,10 @@
 
 namespace iserd {
 
-// Every page that is in memory stays there, and so does every page that is touched from now on.
-// Pages never touched stay unallocated (MCL_ONFAULT): V8 reserves far more address space than it
-// uses.
+// Program, libraries, stack and C++ heap as they are mapped now: what is in memory stays there, and
+// so does every page that is touched from now on; pages never touched stay unallocated
+// (MLOCK_ONFAULT). Not V8's memory: V8 gives pages back one by one, which the kernel refuses for
+// locked ones (madvise(2), EINVAL), and ends the process for that. Arenas lock themselves.
 [[nodiscard]] Result<void> LockMemory();
 
 // PR_SET_IO_FLUSHER (Linux 5.6, CAP_SYS_RESOURCE): memory reclaim on behalf of this thread, and of

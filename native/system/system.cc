@@ -54,8 +54,18 @@ Napi::Value ListenUnixCall(const Napi::CallbackInfo& info) {
   const std::string path = arguments.Text(0, "path");
   const uint32_t mode = arguments.Unsigned(1, "mode");
   const uint32_t backlog = arguments.Unsigned(2, "backlog");
+  const std::string group = info[3].IsUndefined() ? std::string() : arguments.Text(3, "group");
   if (!arguments.ok()) return info.Env().Undefined();
-  return FinishFd(info.Env(), ListenUnix(path, mode, static_cast<int>(backlog)));
+  return FinishFd(info.Env(), ListenUnix(path, mode, static_cast<int>(backlog), group));
+}
+
+Napi::Value ListenTcpCall(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const std::string address = arguments.Text(0, "address");
+  const uint32_t port = arguments.Unsigned(1, "port");
+  const uint32_t backlog = arguments.Unsigned(2, "backlog");
+  if (!arguments.ok()) return info.Env().Undefined();
+  return FinishFd(info.Env(), ListenTcp(address, port, static_cast<int>(backlog)));
 }
 
 Napi::Value CloseFd(const Napi::CallbackInfo& info) {
@@ -79,6 +89,13 @@ Napi::Value ShutdownFd(const Napi::CallbackInfo& info) {
   const int fd = static_cast<int>(arguments.Unsigned(0, "fd"));
   if (!arguments.ok()) return info.Env().Undefined();
   return Finish(info.Env(), Shutdown(fd));
+}
+
+Napi::Value LockFileCall(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const std::string path = arguments.Text(0, "path");
+  if (!arguments.ok()) return info.Env().Undefined();
+  return FinishFd(info.Env(), LockFile(path));
 }
 
 Napi::Value HasHungUp(const Napi::CallbackInfo& info) {
@@ -208,9 +225,11 @@ Napi::Object CreateSystem(Napi::Env env) {
   };
   define("socketPair", SocketPairCall);
   define("listenUnix", ListenUnixCall);
+  define("listenTcp", ListenTcpCall);
   define("closeFd", CloseFd);
   define("duplicateFd", DuplicateFd);
   define("shutdownFd", ShutdownFd);
+  define("lockFile", LockFileCall);
   define("hasHungUp", HasHungUp);
   define("sdNotify", SdNotify);
   define("watchdogMicroseconds", WatchdogMicroseconds);

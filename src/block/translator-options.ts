@@ -21,7 +21,7 @@ export interface ScsiBlockDeviceOptions {
   readonly maxTransferLength: number;
   /** Tasks that one request may have outstanding. */
   readonly window: number;
-  /** How long a request may take, reconnects included; negative: for ever. */
+  /** How long a request may take, reconnects included; negative: for ever. 0: the session ends its tasks when it is not up. */
   readonly replacementTimeoutMs: number;
   /** One attempt of READ or WRITE. */
   readonly commandTimeoutMs: number;

@@ -79,7 +79,7 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
     this.#arena = options.arena;
     this.requests = requests;
     this.#replacementTimeoutMs =
-      options.replacementTimeoutMs < 0 ? Infinity : options.replacementTimeoutMs;
+      options.replacementTimeoutMs <= 0 ? Infinity : options.replacementTimeoutMs;
     this.#progress = new RequestProgress(requests.capacity);
     this.#waiting = new RequestRing(requests.capacity);
     this.#scratch = new ScratchSlots(options.pool, scratchSlots);

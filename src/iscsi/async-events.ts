@@ -5,7 +5,8 @@ import type { AsyncMessage } from './pdu/async-message.ts';
 
 export type AsyncAction =
   | { readonly kind: 'none' }
-  | { readonly kind: 'unit-attention'; readonly asc: number; readonly ascq: number }
+  /** ASC << 8 | ASCQ. */
+  | { readonly kind: 'unit-attention'; readonly code: number }
   /** Log out and in again; commands may still end within `withinMs`. */
   | { readonly kind: 'renew'; readonly withinMs: number }
   /** The connection is as good as lost; a new login not before `waitMs`. */
@@ -16,7 +17,7 @@ export function actionOf(message: AsyncMessage): AsyncAction {
     case AsyncEvent.scsiAsyncEvent: {
       const sense = emptySense();
       if (!parseSense(message.sense, 0, message.sense.length, sense)) return { kind: 'none' };
-      return { kind: 'unit-attention', asc: sense.code >> 8, ascq: sense.code & 0xff };
+      return { kind: 'unit-attention', code: sense.code };
     }
     case AsyncEvent.logoutRequested:
     // Keys are not negotiated in full feature phase: a new login negotiates everything.

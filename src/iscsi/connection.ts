@@ -38,6 +38,8 @@ export class Connection implements TransportEvents {
   #wasLoggedIn = false;
   #fullFeaturePdus = 0;
   #replyless = 0;
+  /** The transport's counter at the last tick. */
+  #heard = 0;
   #cancelTimer: (() => void) | undefined;
 
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
@@ -134,6 +136,9 @@ export class Connection implements TransportEvents {
     const { current: state } = this.#machine;
     if (state === ConnectionState.inLogout && this.#logoutPdu === -1) this.#sendLogout();
     if (state !== ConnectionState.loggedIn) return;
+    const { heard } = this.transport;
+    if (heard !== this.#heard) this.#keepalive.onHeard();
+    this.#heard = heard;
     const action = this.#keepalive.check(nowMs);
     if (action === KeepaliveAction.dead) {
       this.disconnect(ConnectionEnd.nopTimeout, 'the target is silent, pings included');
@@ -180,8 +185,11 @@ export class Connection implements TransportEvents {
   }
 
   onClosed(end: ConnectionEnd, detail: string): void {
+    const outcome =
+      this.#machine.current === ConnectionState.inLogin ? this.#login.endedByClose() : undefined;
     this.#machine.enter('free');
     this.#stopTimer();
+    if (outcome !== undefined) this.#events.onLoginEnded(outcome);
     this.#events.onConnectionClosed(end, detail, this.#time2Wait);
   }
 
@@ -210,7 +218,6 @@ export class Connection implements TransportEvents {
   #onFullFeaturePdu(pdu: number, bhsOffset: number, dataOffset: number, dataLength: number): void {
     const { arena, window } = this.#options;
     this.#fullFeaturePdus++;
-    this.#keepalive.onPdu();
     const view = arena.view;
     const opcode = opcodeAt(arena.bytes, bhsOffset);
     // A NOP-In that nobody asked for repeats the next StatSN without using it up (RFC 7143 §11.19.2).

@@ -10,8 +10,11 @@ import type { ScsiResult } from './scsi-session.ts';
 import { TaskOutcome, cdbLength, senseCapacity } from './task-table.ts';
 import type { TaskOwner, TaskTable } from './task-table.ts';
 
-/** Task slots that a session adds to what its users asked for. */
-export const controlTaskCount = 2;
+/**
+ * Task slots that a session adds to what its users asked for: one each for the probe, the identity check, the path and a look at the
+ * capacity, of which the check must not wait for the others, because they wait for it.
+ */
+export const controlTaskCount = 4;
 /** Bytes of the buffer that each of them owns; larger transfers borrow from the pool. */
 export const controlBufferLength = 4096;
 

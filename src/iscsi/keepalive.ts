@@ -12,6 +12,8 @@ export class Keepalive {
   #pingedAtMs = 0;
   #pingOutstanding = false;
   #heard = false;
+  /** Since when a ping is due that could not be sent; -1: none. */
+  #dueSinceMs = -1;
 
   /** `intervalMs` 0 switches pings off. `timeoutMs`: silence after a ping that means death. */
   constructor(intervalMs: number, timeoutMs: number) {
@@ -28,10 +30,11 @@ export class Keepalive {
     this.#heardAtMs = nowMs;
     this.#pingOutstanding = false;
     this.#heard = false;
+    this.#dueSinceMs = -1;
   }
 
-  /** Any PDU has come. Reads no clock: `check` dates it, so the times are as coarse as its calls. */
-  onPdu(): void {
+  /** Something has come. Reads no clock: `check` dates it, so the times are as coarse as its calls. */
+  onHeard(): void {
     this.#heard = true;
   }
 
@@ -42,21 +45,28 @@ export class Keepalive {
   onPingSent(nowMs: number): void {
     this.#pingOutstanding = true;
     this.#pingedAtMs = nowMs;
+    this.#dueSinceMs = -1;
   }
 
-  /** What is due now. `ping` is given again until `onPingSent`, and at most one ping is outstanding. */
+  /**
+   * What is due now. `ping` is given again until `onPingSent`, and at most one ping is outstanding. A target that takes nothing
+   * leaves no room for a ping, either: silence for as long as a ping would have had is death.
+   */
   check(nowMs: number): KeepaliveAction {
     if (this.#heard) {
       this.#heard = false;
       this.#heardAtMs = nowMs;
+      this.#dueSinceMs = -1;
     }
     if (this.#intervalMs === 0) return KeepaliveAction.none;
     if (this.#pingOutstanding) {
       const silentSinceMs = Math.max(this.#pingedAtMs, this.#heardAtMs);
       return nowMs - silentSinceMs >= this.#timeoutMs ? KeepaliveAction.dead : KeepaliveAction.none;
     }
-    return nowMs - this.#heardAtMs >= this.#intervalMs
-      ? KeepaliveAction.ping
-      : KeepaliveAction.none;
+    if (nowMs - this.#heardAtMs < this.#intervalMs) return KeepaliveAction.none;
+    if (this.#dueSinceMs < 0) this.#dueSinceMs = nowMs;
+    return nowMs - this.#dueSinceMs >= this.#timeoutMs
+      ? KeepaliveAction.dead
+      : KeepaliveAction.ping;
   }
 }

@@ -3,6 +3,7 @@ import { assert } from '../errors.ts';
 import type { ArenaMemory } from '../reactor/reactor.ts';
 import type { FullFeatureParameters, Transport } from '../transport/transport.ts';
 import type { CommandWindow } from './command-window.ts';
+import { LoginFailure } from './login-status.ts';
 import { LoginEngine } from './login.ts';
 import type { LoginOptions, LoginRequest, LoginStep, SessionParameters } from './login-contract.ts';
 import { readLoginResponse, writeLoginRequest } from './pdu/login.ts';
@@ -45,6 +46,20 @@ export class LoginExchange {
     this.#pdu = this.#transport.newPdu();
     assert(this.#pdu !== -1, 'a new connection has no PDU slot');
     this.#send(this.#engine.start());
+  }
+
+  /** What it means that the connection is closed now; undefined: nothing about the login. */
+  endedByClose(): Extract<LoginOutcome, { kind: 'fail' }> | undefined {
+    if (!this.#engine.awaitsAuthentication) return undefined;
+    return {
+      kind: 'fail',
+      failure: LoginFailure.authenticationUnanswered,
+      statusClass: 0,
+      statusDetail: 0,
+      message:
+        'the target closed the connection instead of answering the CHAP response: it has probably refused the authentication',
+      retryable: true,
+    };
   }
 
   /** A Login Response; undefined while the exchange goes on. Throws ProtocolError. */

@@ -5,6 +5,8 @@ export const LoginFailure = {
   /** Both sides are correct and cannot agree on a key. */
   negotiationFailed: 'negotiation-failed',
   authenticationFailed: 'authentication-failed',
+  /** The target closed the connection instead of judging our CHAP response: most likely its refusal got lost. */
+  authenticationUnanswered: 'authentication-unanswered',
   /** The target did not prove that it knows the secret (mutual CHAP). */
   targetAuthenticationFailed: 'target-authentication-failed',
   authorizationFailed: 'authorization-failed',

@@ -112,6 +112,11 @@ export class LoginEngine {
     return this.#request([...identity, ...this.#chap.offer()], false);
   }
 
+  /** Our CHAP response is out and the target has not judged it. */
+  get awaitsAuthentication(): boolean {
+    return this.#state === 'security' && this.#chap?.asksForTransit === true;
+  }
+
   /** Takes the answer to the last request. */
   receive(response: LoginResponse): LoginStep {
     assert(this.#state === 'security' || this.#state === 'operational', 'no login answer is due');

@@ -10,6 +10,17 @@ export interface PortalAddress {
 /** Turns a host into numeric addresses, best first. Rejects or gives none when there is no such host now. */
 export type Resolver = (host: string) => Promise<readonly string[]>;
 
+/** What a path to the logical unit is good for (asymmetric logical unit access, SPC-5 §5.18). */
+export const PathQuality = {
+  /** As good as any. */
+  best: 'best',
+  /** It works, but there may be better ones. */
+  secondBest: 'second-best',
+  /** Commands are refused on it. */
+  unusable: 'unusable',
+} as const;
+export type PathQuality = (typeof PathQuality)[keyof typeof PathQuality];
+
 const firstDelayMs = 1000;
 const longestDelayMs = 30_000;
 /** A delay is shortened by up to this part, so that many sessions do not knock at the same moment. */
@@ -47,6 +58,10 @@ export class Backoff {
 /**
  * Portals in turn, and every address of each. A redirect (RFC 7143 §11.13.5) is followed for the next attempt only: if it
  * leads nowhere the configured portals are asked again.
+ *
+ * A portal that has served is kept until it fails, then the next one is asked at once. A *round* is over when every portal has failed
+ * in a row. A portal whose path is worse than others may be (SPC-5 §5.18) counts as failed for now, but is remembered: it is
+ * taken when the round has found nothing better.
  */
 export class PortalRotation {
   readonly #portals: readonly PortalAddress[];
@@ -56,11 +71,20 @@ export class PortalRotation {
   #addressTurn = 0;
   #redirect: PortalAddress | undefined;
   #redirects = 0;
+  /** Portals that have failed in a row. */
+  #failed = 0;
+  /** Turn of the first portal of this round that would do; -1: none. */
+  #secondBest = -1;
+  #takesSecondBest = false;
 
   constructor(portals: readonly PortalAddress[], resolve: Resolver, maxRedirects: number) {
     this.#portals = portals;
     this.#resolve = resolve;
     this.#maxRedirects = maxRedirects;
+  }
+
+  get hasChoice(): boolean {
+    return this.#portals.length > 1;
   }
 
   /** Where to connect now; rejects when the name cannot be resolved. */
@@ -73,16 +97,45 @@ export class PortalRotation {
     return { address: addresses[this.#addressTurn % addresses.length], port };
   }
 
-  /** The last portal did not serve: the next one, and after a round another address of each. */
-  onFailure(): void {
+  /**
+   * The last portal did not serve: the next one, and after a round another address of each. True when the round is over: a pause is
+   * due.
+   */
+  onFailure(): boolean {
     this.#redirects = 0;
+    if (this.#takesSecondBest) {
+      this.#beginRound();
+      this.#turn++;
+      return true;
+    }
     this.#turn++;
     if (this.#turn % this.#portals.length === 0) this.#addressTurn++;
+    this.#failed++;
+    if (this.#failed < this.#portals.length) return false;
+    if (this.#secondBest >= 0) {
+      this.#turn = this.#secondBest;
+      this.#takesSecondBest = true;
+      return false;
+    }
+    this.#beginRound();
+    return true;
   }
 
-  /** Login ended well there. */
-  onSuccess(): void {
+  /** Whether the portal just reached is to be used; if not, `onFailure` follows when its connection is closed. */
+  accepts(path: PathQuality): boolean {
+    if (path === PathQuality.unusable) return false;
+    if (path === PathQuality.best || this.#takesSecondBest || !this.hasChoice) return true;
+    if (this.#secondBest < 0) this.#secondBest = this.#turn;
+    return false;
+  }
+
+  onLoggedIn(): void {
     this.#redirects = 0;
+  }
+
+  /** The portal has served for a while: what failed before is forgotten. */
+  onSuccess(): void {
+    this.#beginRound();
   }
 
   /** False: too many redirects in a row, and this one is not followed. */
@@ -91,6 +144,12 @@ export class PortalRotation {
     this.#redirects++;
     this.#redirect = target;
     return true;
+  }
+
+  #beginRound(): void {
+    this.#failed = 0;
+    this.#secondBest = -1;
+    this.#takesSecondBest = false;
   }
 }
 
@@ -116,6 +175,8 @@ export interface ConnectionClosure {
   readonly byUs: boolean;
   /** What the target has asked for. */
   readonly time2WaitMs: number;
+  /** The target had stopped answering: nothing says that it would now. */
+  readonly silent: boolean;
 }
 
 export interface NextAttempt {
@@ -129,6 +190,8 @@ export class Recovery {
   readonly #rotation: PortalRotation;
   readonly #backoff: Backoff;
   #redirected = false;
+  /** The portal is to be left although it answers. */
+  #avoided = false;
   /** -1: the connection has not logged in. */
   #loggedInAtMs = -1;
   #races = 0;
@@ -142,9 +205,15 @@ export class Recovery {
     return this.#backoff.failures;
   }
 
+  /** There is more than one portal. */
+  get hasChoice(): boolean {
+    return this.#rotation.hasChoice;
+  }
+
   nextPortal(): Promise<Portal> {
     this.#loggedInAtMs = -1;
     this.#redirected = false;
+    this.#avoided = false;
     return this.#rotation.next();
   }
 
@@ -156,25 +225,47 @@ export class Recovery {
 
   onLoggedIn(nowMs: number): void {
     this.#loggedInAtMs = nowMs;
-    this.#rotation.onSuccess();
+    this.#rotation.onLoggedIn();
+  }
+
+  /** Whether the path through the present portal is to be used. If not, the next attempt goes to another portal. */
+  accepts(path: PathQuality): boolean {
+    this.#avoided = !this.#rotation.accepts(path);
+    return !this.#avoided;
+  }
+
+  /** The present portal serves no longer as it should: the next attempt goes to another one, without a pause. */
+  avoidPortal(): void {
+    this.#avoided = true;
   }
 
   /** The connection is closed, or there was none to be had. */
   onClosed(closure: ConnectionClosure): NextAttempt {
     if (this.#redirected) return { delayMs: 0, afterLogin: false };
-    if (this.#loggedInAtMs === -1) {
-      this.#rotation.onFailure();
-      return this.#after(closure.time2WaitMs);
-    }
+    if (this.#loggedInAtMs === -1) return this.#afterFailure(closure);
     const upMs = closure.nowMs - this.#loggedInAtMs;
+    const wasHealthy = upMs >= healthyAfterMs;
+    if (wasHealthy) {
+      this.#backoff.reset();
+      this.#rotation.onSuccess();
+    }
+    if (this.#avoided) return this.#afterFailure(closure);
     const raced = !closure.heard && !closure.byUs && upMs <= loginRaceMs;
     if (raced && this.#races < loginRaceLimit) {
       this.#races++;
       return { delayMs: 0, afterLogin: true };
     }
     if (!raced) this.#races = 0;
-    if (upMs >= healthyAfterMs) this.#backoff.reset();
-    return this.#after(closure.time2WaitMs);
+    // A portal that does not keep its connections, or does not answer on them, is left if there are others.
+    const goesOn = this.#rotation.hasChoice && !closure.byUs && (closure.silent || !wasHealthy);
+    return goesOn ? this.#afterFailure(closure) : this.#after(closure.time2WaitMs);
+  }
+
+  /** The next portal at once, a pause after each round. Time2Wait is for a return to the same place (RFC 7143 §11.15.3). */
+  #afterFailure(closure: ConnectionClosure): NextAttempt {
+    return this.#rotation.onFailure()
+      ? this.#after(closure.time2WaitMs)
+      : { delayMs: 0, afterLogin: false };
   }
 
   #after(time2WaitMs: number): NextAttempt {

@@ -1,6 +1,6 @@
 /** What a SCSI status means for the command that got it: the session repeats what is transient, the rest is the owner's. */
 
-import { AdditionalSense, SenseKey } from '../scsi/sense.ts';
+import { AdditionalSense, SenseKey, passingNotReady } from '../scsi/sense.ts';
 import type { SenseData } from '../scsi/sense.ts';
 import { ScsiStatus } from '../scsi/status.ts';
 
@@ -13,17 +13,17 @@ export const RetryDecision = {
   later: 2,
   /** The same, and fewer commands at once. */
   taskSetFull: 3,
-  /** Tell what the unit attention says, then send it again. */
+  /** See to what the unit attention says, and send it again. */
   unitAttention: 4,
+  /** The path is no good (SPC-5 §5.18): send it again through another portal, if there is one. */
+  otherPath: 5,
 } as const;
 export type RetryDecision = (typeof RetryDecision)[keyof typeof RetryDecision];
 
-/** NOT READY for a while only (SPC-5 annex F). */
-const transientNotReady: readonly number[] = [
-  AdditionalSense.notReadyBecomingReady,
-  AdditionalSense.notReadyOperationInProgress,
-  AdditionalSense.asymmetricAccessTransition,
-  AdditionalSense.spaceAllocationInProgress,
+/** NOT READY through this target port, but perhaps not through others. */
+const pathNotReady: readonly number[] = [
+  AdditionalSense.targetPortStandby,
+  AdditionalSense.targetPortUnavailable,
 ];
 
 /** `sense` counts only with CHECK CONDITION; cleared when there is none. */
@@ -44,15 +44,10 @@ export function decideRetry(status: number, sense: SenseData): RetryDecision {
 }
 
 function decideOnSense(sense: SenseData): RetryDecision {
-  if (sense.key === SenseKey.unitAttention) {
-    // 29/xx is what every new I_T nexus gets: nothing that anybody must be told.
-    return sense.code >> 8 === AdditionalSense.powerOnOrReset >> 8
-      ? RetryDecision.again
-      : RetryDecision.unitAttention;
-  }
-  return sense.key === SenseKey.notReady && transientNotReady.includes(sense.code)
-    ? RetryDecision.later
-    : RetryDecision.deliver;
+  if (sense.key === SenseKey.unitAttention) return RetryDecision.unitAttention;
+  if (sense.key !== SenseKey.notReady) return RetryDecision.deliver;
+  if (pathNotReady.includes(sense.code)) return RetryDecision.otherPath;
+  return passingNotReady.includes(sense.code) ? RetryDecision.later : RetryDecision.deliver;
 }
 
 const firstPauseMs = 100;

@@ -11,11 +11,13 @@ import type { ConnectionEvents } from './connection-contract.ts';
 import { ConnectionFactory } from './connection-factory.ts';
 import type { Connection } from './connection.ts';
 import { Connector } from './connector.ts';
-import { checkIdentity } from './identity-check.ts';
+import { IdentityChecks } from './identity-check.ts';
 import type { LoginResult } from './login-contract.ts';
 import type { LoginOutcome } from './login-exchange.ts';
 import type { AsyncMessage } from './pdu/async-message.ts';
-import { Recovery } from './recovery.ts';
+import { findPathAccess } from './path-access.ts';
+import type { PathAccess } from './path-access.ts';
+import { PathQuality, Recovery } from './recovery.ts';
 import type { ConnectionClosure } from './recovery.ts';
 import type { ScsiSession } from './scsi-session.ts';
 import { LoginRefusedError, SessionLifetime } from './session-lifetime.ts';
@@ -34,6 +36,19 @@ const defaultMaxRedirects = 4;
 const defaultMaxReplyless = 100;
 /** How long outstanding commands may still end before a planned logout, when the target sets no limit itself. */
 const quiesceMs = 5000;
+/** A target may ask for 65535 s before the next login (RFC 7143 §11.9.1, §11.15.3); a device is not given up for so long. */
+const longestTime2WaitMs = 60_000;
+
+/** The target did not answer, or the way to it is gone. */
+const silentEnds: ReadonlySet<ConnectionEnd> = new Set<ConnectionEnd>([
+  ConnectionEnd.nopTimeout,
+  ConnectionEnd.commandTimeout,
+  ConnectionEnd.taskManagementTimeout,
+  ConnectionEnd.unreachable,
+  ConnectionEnd.completionError,
+  ConnectionEnd.deviceRemoved,
+  ConnectionEnd.addressChanged,
+]);
 
 export interface SessionDriverOptions {
   readonly session: SessionOptions;
@@ -64,6 +79,8 @@ export class SessionDriver {
   #connection: Connection | undefined;
   #login: LoginResult | undefined;
   #renewal: Renewal | undefined;
+  /** undefined: nobody wants to know. */
+  readonly #checks: IdentityChecks | undefined;
   /** Counts connection attempts, so that what an earlier one left behind is recognised as stale. */
   #attempt = 0;
   #time2WaitMs = 0;
@@ -74,6 +91,10 @@ export class SessionDriver {
     const { portals, resolve, random, maxRedirects = defaultMaxRedirects } = session;
     this.#options = options;
     this.#tasks = tasks;
+    const { onIdentityCheck } = session;
+    if (onIdentityCheck !== undefined) {
+      this.#checks = new IdentityChecks(onIdentityCheck, options.facade);
+    }
     this.#recovery = new Recovery({ portals, resolve, random, maxRedirects });
     this.#connector = new Connector(this.#recovery, session.timers, {
       onDue: () => {
@@ -86,6 +107,15 @@ export class SessionDriver {
         this.#onNoConnection(error);
       },
     });
+    tasks.onPathUnusable = () => {
+      this.#leavePortal('its path refuses commands');
+    };
+    tasks.onAccessStateChanged = () => {
+      this.#reviewPath();
+    };
+    tasks.onUnitChanged = (wasReset) => {
+      this.#onUnitChanged(wasReset);
+    };
     const { createTransport, arena, timers, isid, login, firstCmdSn = 1 } = session;
     const { textBuffer, queueDepth } = tasks;
     const own = { window, timeouts, textBuffer, queueDepth };
@@ -132,6 +162,16 @@ export class SessionDriver {
     const { current: state } = this.#machine;
     if (state !== SessionState.up && state !== SessionState.quiescing) return;
     this.#disconnect(ConnectionEnd.requested, detail);
+  }
+
+  /** Has the logical unit checked as after a reconnect; a session that is not up does that anyway when it is up again. */
+  inspect(): void {
+    this.#onUnitChanged(false);
+  }
+
+  /** Ends the session: its logical unit is not to be used any more. */
+  abandon(): void {
+    this.#endFor(SessionEnd.identityChanged);
   }
 
   #now(): number {
@@ -198,7 +238,9 @@ export class SessionDriver {
     this.#lifetime.onFailure(error, error instanceof ConfigurationError);
     this.#emit({ kind: 'no-portal', message: error.message });
     this.#to(SessionState.down);
-    this.#goOn({ nowMs: this.#now(), heard: false, byUs: false, time2WaitMs: 0 });
+    this.#tasks.onNoConnection();
+    const nowMs = this.#now();
+    this.#goOn({ nowMs, heard: false, byUs: false, time2WaitMs: 0, silent: true });
   }
 
   #onLoginEnded(outcome: LoginOutcome): void {
@@ -218,7 +260,7 @@ export class SessionDriver {
     this.#options.statistics.loginFailures++;
     this.#lifetime.onFailure(
       new LoginRefusedError(failure, statusClass, statusDetail, message),
-      !retryable && !triesOtherWay,
+      !retryable && !triesOtherWay && !this.#recovery.hasChoice,
     );
     this.#emit({ kind: 'login-failed', portal: this.#portal, failure, message });
   }
@@ -233,21 +275,69 @@ export class SessionDriver {
     this.#tasks.attach(connection, result.parameters);
     if (this.#lifetime.goal !== undefined) {
       this.#logout(ConnectionEnd.requested, 'the session is being closed');
-    } else if (isFirst || this.#options.session.onIdentityCheck === undefined) {
-      this.#goUp();
     } else {
-      this.#to(SessionState.checking);
-      this.#tasks.setGate(Gate.checks);
-      const attempt = this.#attempt;
-      void checkIdentity(
-        this.#options.session.onIdentityCheck,
-        this.#options.facade,
-        (same, message) => {
-          const isCurrent = attempt === this.#attempt && this.state === SessionState.checking;
-          if (isCurrent) this.#onIdentity(same, message);
-        },
-      );
+      this.#check(isFirst ? undefined : this.#checks);
     }
+  }
+
+  /** Before waiting tasks are sent: whether this path is to be used, and whether it leads to the same logical unit. */
+  #check(checks: IdentityChecks | undefined): void {
+    if (!this.#recovery.hasChoice && checks === undefined) {
+      this.#goUp();
+      return;
+    }
+    this.#to(SessionState.checking);
+    this.#tasks.setGate(Gate.checks);
+    if (!this.#recovery.hasChoice) {
+      this.#checkIdentity(checks);
+      return;
+    }
+    this.#findPathAccess(SessionState.checking, (access) => {
+      const taken = this.#recovery.accepts(access.quality);
+      this.#emit({ kind: 'path', portal: this.#portal, state: access.state, taken });
+      if (taken) this.#checkIdentity(checks);
+      else this.#leavePortal(`its path is ${access.state}`);
+    });
+  }
+
+  #checkIdentity(checks: IdentityChecks | undefined): void {
+    if (checks === undefined) {
+      this.#goUp();
+      return;
+    }
+    const attempt = this.#attempt;
+    checks.begin((same, message) => {
+      const isCurrent = attempt === this.#attempt && this.state === SessionState.checking;
+      if (isCurrent) this.#onIdentity(same, message);
+    });
+  }
+
+  /** `use` is called if the session is still in this state, on the same connection. */
+  #findPathAccess(state: SessionState, use: (access: PathAccess) => void): void {
+    const attempt = this.#attempt;
+    void findPathAccess(this.#options.facade).then((access) => {
+      if (attempt === this.#attempt && this.state === state) use(access);
+    });
+  }
+
+  /** The target says that what its paths are good for has changed (SPC-5 §5.18). */
+  #reviewPath(): void {
+    if (!this.#recovery.hasChoice) return;
+    this.#findPathAccess(SessionState.up, ({ quality, state }) => {
+      const taken = quality === PathQuality.best;
+      this.#emit({ kind: 'path', portal: this.#portal, state, taken });
+      if (!taken) this.#leavePortal(`its path is ${state}`);
+    });
+  }
+
+  /** Logs out, so that nothing that was sent on this path can take effect later, and goes to another portal. */
+  #leavePortal(why: string): void {
+    const { current: state } = this.#machine;
+    if (state !== SessionState.up && state !== SessionState.checking) return;
+    const { address, port } = this.#portal;
+    this.#lifetime.onFailure(new CodedError('PATH', `${address}:${port}: ${why}`), false);
+    this.#recovery.avoidPortal();
+    this.#planRenewal(ConnectionEnd.requested, `left: ${why}`, quiesceMs);
   }
 
   #onIdentity(same: boolean | undefined, message: string): void {
@@ -269,12 +359,25 @@ export class SessionDriver {
 
   // While up.
 
+  /** The logical unit says that it has changed, or been reset: what waits is held back until it has been looked at. */
+  #onUnitChanged(wasReset: boolean): void {
+    const { current: state } = this.#machine;
+    if (state === SessionState.up && this.#checks !== undefined) {
+      this.#to(SessionState.checking);
+      this.#tasks.setGate(Gate.checks);
+      this.#checkIdentity(this.#checks);
+    } else if (state === SessionState.checking && !wasReset) {
+      // A reset is no news here: every new nexus begins with that.
+      this.#checks?.noteChange();
+    }
+  }
+
   #onAsyncMessage(message: AsyncMessage): void {
     const action = actionOf(message);
     this.#emit({ kind: 'async-message', event: message.event });
     const detail = `asynchronous event ${message.event}`;
     if (action.kind === 'unit-attention') {
-      this.#tasks.onUnitAttention(action.asc, action.ascq);
+      this.#tasks.onUnitAttention(action.code);
     } else if (action.kind === 'renew') {
       this.#planRenewal(ConnectionEnd.targetRequestedLogout, detail, action.withinMs);
     } else if (action.kind === 'drop') {
@@ -351,7 +454,8 @@ export class SessionDriver {
       nowMs: this.#now(),
       heard: connection.fullFeaturePdus > 0,
       byUs: state === SessionState.draining || state === SessionState.loggingOut,
-      time2WaitMs: Math.max(time2WaitMs, this.#time2WaitMs),
+      time2WaitMs: Math.min(longestTime2WaitMs, Math.max(time2WaitMs, this.#time2WaitMs)),
+      silent: silentEnds.has(end),
     };
     this.#connection = undefined;
     this.#renewal = undefined;
@@ -365,6 +469,8 @@ export class SessionDriver {
     }
     this.#emit({ kind: 'connection-closed', portal: this.#portal, end, detail, outstanding });
     this.#tasks.detach();
+    // After a planned logout the next connection is on its way.
+    if (state !== SessionState.loggingOut) this.#tasks.onNoConnection();
     this.#goOn(closure);
   }
 

@@ -1,6 +1,6 @@
 /** The two promises of a session, `start` and `close`, and why it is to end. */
 import { CodedError } from '../errors.ts';
-import type { LoginFailure } from './login-status.ts';
+import { LoginFailure } from './login-status.ts';
 import { SessionEnd } from './session-state.ts';
 
 /** The target has refused a login. `code` is LOGIN_ and the failure's words. */
@@ -16,6 +16,16 @@ export class LoginRefusedError extends CodedError {
     this.statusClass = statusClass;
     this.statusDetail = statusDetail;
   }
+}
+
+/** Lost once, a verdict may have had another reason; after one of these it has not. */
+const aboutAuthentication: ReadonlySet<LoginFailure | undefined> = new Set([
+  LoginFailure.authenticationFailed,
+  LoginFailure.authenticationUnanswered,
+]);
+
+function failureOf(error: Error | undefined): LoginFailure | undefined {
+  return error instanceof LoginRefusedError ? error.failure : undefined;
 }
 
 interface Settlers {
@@ -53,8 +63,13 @@ export class SessionLifetime {
 
   /** An attempt has failed. A failure that will not cure itself ends a session that was never up. */
   onFailure(error: Error, permanent: boolean): void {
-    this.#lastFailure = error;
-    if (this.isStarting && permanent) this.#goal ??= SessionEnd.loginRefused;
+    const before = this.#lastFailure;
+    const unanswered = failureOf(error) === LoginFailure.authenticationUnanswered;
+    const again = unanswered && aboutAuthentication.has(failureOf(before));
+    // What the target has said tells more than a connection that is lost later.
+    const saysLess = before instanceof LoginRefusedError && failureOf(error) === undefined;
+    if (!saysLess) this.#lastFailure = error;
+    if (this.isStarting && (permanent || again)) this.#goal ??= SessionEnd.loginRefused;
   }
 
   onUp(): void {

@@ -1,6 +1,7 @@
 /** What a session is made from, what it tells, and what it counts. */
 import type { BufferPool } from '../memory/buffer-pool.ts';
 import type { ArenaMemory } from '../reactor/reactor.ts';
+import type { AttentionResponse } from '../scsi/unit-attention.ts';
 import type { ConnectionEnd, Portal } from '../transport/transport.ts';
 import type { ConnectionTimeouts, LoginTemplate, TransportFactory } from './connection-contract.ts';
 import type { IdentityCheck } from './identity-check.ts';
@@ -13,7 +14,10 @@ import type { Timers } from '../timers.ts';
 export interface SessionTimeouts extends ConnectionTimeouts, TaskManagementTimeouts {
   /** For commands whose task names no limit: how long the target may take for one attempt. */
   readonly commandTimeoutMs: number;
-  /** How long `execute` waits for an answer, reconnects included; Infinity: for ever. */
+  /**
+   * How long `execute` waits for an answer, reconnects included; Infinity: for ever. 0: while the connection is lost every task ends
+   * at once with deadlineExceeded, and an aborted one is not sent again.
+   */
   readonly replacementTimeoutMs: number;
   /** How long `start` tries; Infinity: until `close`. */
   readonly startTimeoutMs: number;
@@ -21,10 +25,11 @@ export interface SessionTimeouts extends ConnectionTimeouts, TaskManagementTimeo
   readonly sweepIntervalMs: number;
 }
 
+/** A dead peer is noticed in less than 10 s: nopIntervalMs, nopTimeoutMs, twice sweepIntervalMs, and what a busy machine adds. */
 export const defaultSessionTimeouts: SessionTimeouts = {
   loginTimeoutMs: 30_000,
   logoutTimeoutMs: 5000,
-  nopIntervalMs: 5000,
+  nopIntervalMs: 3000,
   nopTimeoutMs: 5000,
   abortTimeoutMs: 10_000,
   resetTimeoutMs: 15_000,
@@ -67,7 +72,26 @@ export type SessionEvent =
       /** Closed right after login without a word: a known race of targets, cured by logging in again, and no failure. */
       readonly afterLogin: boolean;
     }
-  | { readonly kind: 'unit-attention'; readonly asc: number; readonly ascq: number }
+  | {
+      /** With several portals: what the path is good for, and whether it will be used. */
+      readonly kind: 'path';
+      readonly portal: Portal;
+      readonly state: string;
+      readonly taken: boolean;
+    }
+  | {
+      readonly kind: 'unit-attention';
+      /** ASC and ASCQ in hexadecimal: `2a/09`. */
+      readonly code: string;
+      readonly response: AttentionResponse;
+      readonly reason: string;
+    }
+  | {
+      /** So many outstanding commands may have been killed by a reset of somebody else: they are aborted and sent again. */
+      readonly kind: 'tasks-suspect';
+      readonly count: number;
+      readonly reason: string;
+    }
   | { readonly kind: 'async-message'; readonly event: number }
   | { readonly kind: 'reject'; readonly reason: number; readonly opcode: number }
   | { readonly kind: 'abort-task'; readonly operationCode: number }
@@ -103,7 +127,8 @@ export interface SessionOptions {
   readonly timeouts?: Partial<SessionTimeouts>;
   readonly onEvent?: (event: SessionEvent) => void;
   /**
-   * Called after every login but the first, before waiting tasks are sent: is it still the same logical unit? (True as long as
+   * Called after every login but the first, and when the logical unit says that it has changed, before waiting tasks are sent: is it
+   * still the same logical unit? (True as long as
    * nobody knows which one it should be: the first connection may be lost before anything was asked.) Commands that it
    * runs by `execute` go first and end when the connection does. False ends the session; a rejection means that it could
    * not be found out and asks for another login.

@@ -8,7 +8,7 @@
  *    | +--------------------------- draining <---- disconnect asked for ---------------+
  *    +--> closed
  *
- * checking: logged in again, the identity of the logical unit is not yet known, waiting tasks are held back.
+ * checking: logged in again, or told of a change: the identity of the logical unit is not known, waiting tasks are held back.
  * quiescing: nothing new is sent, what is outstanding may finish. draining: waiting for the transport to let go of all memory.
  */
 import { CheckedState, type TransitionTable } from '../checked-state.ts';
@@ -33,7 +33,7 @@ const sessionSteps: TransitionTable<SessionState> = {
   connecting: ['login', 'draining', 'down'],
   login: ['checking', 'up', 'logging-out', 'draining', 'down'],
   checking: ['up', 'logging-out', 'draining', 'down'],
-  up: ['quiescing', 'logging-out', 'draining', 'down'],
+  up: ['checking', 'quiescing', 'logging-out', 'draining', 'down'],
   quiescing: ['logging-out', 'draining', 'down'],
   'logging-out': ['draining', 'down'],
   draining: ['down'],

@@ -1,6 +1,8 @@
 /** Everything of a session that concerns its tasks, whatever connection there is: table, dispatch, supervision, single commands. */
 import { CodedError } from '../errors.ts';
 import { noBuffer } from '../memory/buffer-pool.ts';
+import { AdditionalSense, formatSenseCode } from '../scsi/sense.ts';
+import { AttentionResponse, attentionRule } from '../scsi/unit-attention.ts';
 import { ConnectionEnd } from '../transport/transport.ts';
 import type { CommandWindow } from './command-window.ts';
 import { SlotUse } from './connection-contract.ts';
@@ -43,6 +45,11 @@ export class SessionTasks {
   readonly textBuffer: ArenaRange;
   /** See ScsiSession. */
   readonly coarseNowMs = new Float64Array(1);
+  /** The target refuses commands on this path, or says that what paths are good for has changed. Set by who chooses paths. */
+  onPathUnusable: () => void = () => undefined;
+  onAccessStateChanged: () => void = () => undefined;
+  /** The logical unit has to be looked at again: it has changed, or it (or the nexus) was reset. Set by who checks it. */
+  onUnitChanged: (wasReset: boolean) => void = () => undefined;
   readonly #options: SessionTasksOptions;
   readonly #dispatch: TaskDispatch;
   readonly #supervisor: TaskSupervisor;
@@ -77,12 +84,19 @@ export class SessionTasks {
       ...common,
       queueDepth: this.queueDepth,
       commandTimeoutMs: timeouts.commandTimeoutMs,
+      failsFast: timeouts.replacementTimeoutMs === 0,
       later: (callback) => {
         timers.schedule(0, callback);
       },
-      onUnitAttention: (asc, ascq) => {
-        this.onUnitAttention(asc, ascq);
+      onUnitAttention: (code, sendNumber) => {
+        this.onUnitAttention(code, sendNumber);
       },
+      onPathUnusable:
+        session.portals.length > 1
+          ? () => {
+              this.onPathUnusable();
+            }
+          : undefined,
       onTaskLeft: (task) => {
         this.#supervisor.onTaskLeft(task);
       },
@@ -104,9 +118,10 @@ export class SessionTasks {
       tasks: this.table,
       bufferOffset: this.#buffer + loginTextLength,
       submit: (task) => {
-        this.#dispatch.submit(task);
+        this.#dispatch.submitControl(task);
       },
-      deadline: () => timers.now() + timeouts.replacementTimeoutMs,
+      deadline: () =>
+        timers.now() + Math.max(timeouts.replacementTimeoutMs, timeouts.commandTimeoutMs),
     });
   }
 
@@ -136,6 +151,11 @@ export class SessionTasks {
     this.#connection = undefined;
     this.#supervisor.detach();
     this.#dispatch.detach();
+  }
+
+  /** With a replacement timeout of 0 nothing waits for a connection. */
+  onNoConnection(): void {
+    if (this.#options.timeouts.replacementTimeoutMs === 0) this.#dispatch.failWaiting();
   }
 
   setGate(gate: Gate): void {
@@ -173,10 +193,20 @@ export class SessionTasks {
     this.#supervisor.onResponse(pdu, response);
   }
 
-  /** The target says that something about the logical unit has changed. */
-  onUnitAttention(asc: number, ascq: number): void {
-    this.#emit({ kind: 'unit-attention', asc, ascq });
-    this.#options.session.onUnitAttention?.(asc, ascq);
+  /** The target reports a unit attention condition, to the command of this number or (Infinity) to none. */
+  onUnitAttention(code: number, sendNumber = Infinity): void {
+    const { response, reason } = attentionRule(code);
+    if (response === AttentionResponse.reset) {
+      // Nobody is told: it is what every new nexus begins with.
+      const suspects = this.#dispatch.suspectBefore(sendNumber);
+      if (suspects > 0) this.#emit({ kind: 'tasks-suspect', count: suspects, reason });
+      this.onUnitChanged(true);
+      return;
+    }
+    this.#emit({ kind: 'unit-attention', code: formatSenseCode(code), response, reason });
+    this.#options.session.onUnitAttention?.(code >> 8, code & 0xff);
+    if (response === AttentionResponse.inspect) this.onUnitChanged(false);
+    else if (code === AdditionalSense.asymmetricAccessStateChanged) this.onAccessStateChanged();
   }
 
   /** The target has refused the PDU in slot `pdu` (RFC 7143 §11.17). */

@@ -46,7 +46,7 @@ export class Session implements ScsiSession {
     });
   }
 
-  /** Slots 0 and 1 belong to `execute`; the others are for users. */
+  /** The first slots belong to `execute`; the others are for users. */
   get tasks(): TaskTable {
     return this.#tasks.table;
   }
@@ -95,6 +95,19 @@ export class Session implements ScsiSession {
   /** Ends the session: logout when there is a connection, then every task that is left ends with sessionClosed. Never rejects. */
   close(): Promise<void> {
     return this.#driver.close();
+  }
+
+  /**
+   * Has the logical unit checked (`onIdentityCheck`) as after a reconnect, while everything else waits; without effect on a session
+   * that is not up, which does so anyway before it is up again.
+   */
+  inspect(): void {
+    this.#driver.inspect();
+  }
+
+  /** Ends the session because its logical unit must not be used any more: every task, now and later, ends with identityChanged. */
+  abandon(): void {
+    this.#driver.abandon();
   }
 
   /** Drops the connection and logs in again; without effect on a session that is not up. */

@@ -30,7 +30,7 @@ import type { TaskTable } from './task-table.ts';
 /** Which waiting tasks may be sent. */
 export const Gate = {
   shut: 0,
-  /** Only those submitted while it is like this: the identity of the logical unit is being checked. */
+  /** Only single commands submitted while it is like this: the identity of the logical unit is being checked. */
   checks: 1,
   open: 2,
 } as const;
@@ -49,11 +49,15 @@ export interface TaskDispatchOptions {
   readonly queueDepth: number;
   /** For tasks that bring no limit of their own. */
   readonly commandTimeoutMs: number;
+  /** Nothing is asked again after an abort, and `failWaiting` will be called. */
+  readonly failsFast: boolean;
   readonly now: () => number;
   /** Runs it in a later turn. */
   readonly later: (callback: () => void) => void;
-  /** The target says that something about the logical unit has changed. */
-  readonly onUnitAttention: (asc: number, ascq: number) => void;
+  /** A command has met a unit attention condition; see `suspectBefore` for its number. */
+  readonly onUnitAttention: (code: number, sendNumber: number) => void;
+  /** The target refuses commands on this path; undefined: there is no other one, and the command's owner is told. */
+  readonly onPathUnusable: (() => void) | undefined;
   /** A task has left the target: it was answered, rejected or aborted. */
   readonly onTaskLeft: (task: number) => void;
   /** The owner of a task has been told of its end, and has perhaps freed the slot. */
@@ -77,6 +81,8 @@ export class TaskDispatch {
   };
   #connection: Connection | undefined;
   #closedWith: TaskOutcome | undefined;
+  /** Data is not to wait for the gate. */
+  #refusing = false;
   #taskOfPdu = new Int32Array(0);
   #maxImmediate = 0;
   #splitImmediate = false;
@@ -156,10 +162,33 @@ export class TaskDispatch {
 
   setGate(gate: Gate): void {
     this.#gate = gate;
+    if (gate === Gate.open) this.#refusing = false;
     this.pump();
   }
 
+  /** Data: it waits for the gate to open. */
   submit(task: number): void {
+    if (this.#refusing && this.#closedWith === undefined) {
+      this.#queues.end(task, TaskOutcome.deadlineExceeded);
+      this.#options.later(this.#deliver);
+      return;
+    }
+    this.#submit(task, false);
+  }
+
+  /** There is no connection: what waits ends now, and until the gate opens again so does what is submitted. */
+  failWaiting(): void {
+    this.#refusing = true;
+    this.#queues.endAll(TaskOutcome.deadlineExceeded);
+    this.#deliverEnded();
+  }
+
+  /** A single command: while the logical unit is being checked it belongs to the check. */
+  submitControl(task: number): void {
+    this.#submit(task, this.#gate === Gate.checks);
+  }
+
+  #submit(task: number, isCheck: boolean): void {
     if (this.#closedWith !== undefined) {
       this.#queues.end(task, this.#closedWith);
       // Its owner is not told from within its own call.
@@ -167,7 +196,7 @@ export class TaskDispatch {
       return;
     }
     this.#retries[task] = 0;
-    this.#queues.add(task, this.#gate === Gate.checks);
+    this.#queues.add(task, isCheck);
     this.pump();
   }
 
@@ -206,13 +235,29 @@ export class TaskDispatch {
       response.status === ScsiStatus.good
         ? RetryDecision.deliver
         : decideRetry(response.status, this.#sense);
-    if (decision === RetryDecision.deliver) {
+    const noOtherPath =
+      decision === RetryDecision.otherPath && this.#options.onPathUnusable === undefined;
+    if (decision === RetryDecision.deliver || noOtherPath) {
       this.#depth.onAnswered();
       this.#finish(task, TaskOutcome.answered);
     } else {
       this.#retry(task, decision);
     }
     this.pump();
+  }
+
+  /**
+   * The target may have dropped what was sent before the command of this number, without a word: the next sweeps find it overdue, so
+   * that it is aborted and asked again. Returns how many commands that concerns.
+   */
+  suspectBefore(sendNumber: number): number {
+    let count = 0;
+    for (let task = this.#sent.first; task !== -1; task = this.#sent.next(task)) {
+      if (this.#sendNumber[task] > sendNumber) break;
+      this.#sentAtMs[task] = -Infinity;
+      count++;
+    }
+    return count;
   }
 
   /** The target refused the command's PDU (RFC 7143 §11.17). */
@@ -353,7 +398,7 @@ export class TaskDispatch {
   }
 
   #retry(task: number, decision: RetryDecision): void {
-    const { statistics, now, onUnitAttention } = this.#options;
+    const { statistics, now, onUnitAttention, onPathUnusable } = this.#options;
     const retries = this.#retries[task]++;
     statistics.commandsRetried++;
     this.#queues.setAnswered(task);
@@ -368,14 +413,18 @@ export class TaskDispatch {
     else this.#queues.delay(task, now() + pauseMs);
     if (decision === RetryDecision.unitAttention) {
       statistics.unitAttentions++;
-      onUnitAttention(this.#sense.code >> 8, this.#sense.code & 0xff);
+      onUnitAttention(this.#sense.code, this.#sendNumber[task]);
+    } else if (decision === RetryDecision.otherPath) {
+      onPathUnusable?.();
     }
   }
 
   #abandon(task: number): void {
     this.#leave(task);
     this.#connection?.countReplyless();
-    if (this.#coarseNowMs < this.#tasks.deadlineMs[task]) this.#queues.putBack(task);
+    const mayWait = !this.#options.failsFast && this.#coarseNowMs < this.#tasks.deadlineMs[task];
+    const mayRepeat = isRepeatable(this.#tasks.cdb[task * cdbLength]);
+    if (mayWait && mayRepeat) this.#queues.putBack(task);
     else this.#queues.end(task, TaskOutcome.deadlineExceeded);
   }
 

@@ -1,4 +1,6 @@
-import { ProtocolError } from '../errors.ts';
+import { ProtocolError, quoted } from '../errors.ts';
+
+export { quoted } from '../errors.ts';
 
 /** Text of login and text PDUs: key=value pairs, each ended by a NUL byte (RFC 7143 §6.1). */
 export type TextPair = readonly [key: string, value: string];
@@ -16,11 +18,6 @@ const maxValueLength = 8192;
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
-
-/** A peer's text in a message for people: quoted, escaped and of bounded length. */
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
-}
 
 /**
  * Splits a complete text into its pairs, in order. Padding NULs after the last pair are tolerated.

@@ -62,6 +62,14 @@ export function formatTargetUrl(url: TargetUrl): string {
   return `${schemes[url.transport]}://${user}${host}${port}${name}${lun}`;
 }
 
+/**
+ * Any text with the secrets of such URLs in it left out, well-formed or not: for what is shown to people. A secret ends at the last "@"
+ * before white space.
+ */
+export function withoutSecrets(text: string): string {
+  return text.replace(/((?:iser|iscsi):\/\/[^\s%@]*)%\S*@/gi, '$1@');
+}
+
 function parseUser(text: string): { user: string; secret?: string } {
   const percent = text.indexOf('%');
   const user = percent < 0 ? text : text.slice(0, percent);

@@ -23,9 +23,13 @@ export class SegmentTable {
   /** No free segment lies below. */
   #lowestFree = 0;
   #freeCount: number;
+  /** Segments from here on are for runs only. */
+  readonly #classEnd: number;
 
-  constructor(count: number, classes: number) {
+  /** @param forRuns so many of the highest segments no size class ever gets */
+  constructor(count: number, classes: number, forRuns = 0) {
     this.count = count;
+    this.#classEnd = count - forRuns;
     this.use = new Int8Array(count).fill(SegmentUse.free);
     this.runLength = new Uint32Array(count);
     this.#touched = new Uint8Array(count);
@@ -46,7 +50,7 @@ export class SegmentTable {
 
   /** Takes the lowest free segment for a class; it has room from now on. */
   takeForClass(sizeClass: number): number {
-    const segment = this.#findRun(1);
+    const segment = this.#findRun(1, this.#classEnd);
     if (segment === noSegment) return noSegment;
     this.#take(segment, sizeClass);
     this.link(segment, sizeClass);
@@ -55,7 +59,7 @@ export class SegmentTable {
 
   /** Takes the lowest `length` contiguous free segments. */
   takeRun(length: number): number {
-    const first = this.#findRun(length);
+    const first = this.#findRun(length, this.count);
     if (first === noSegment) return noSegment;
     this.#take(first, SegmentUse.runHead);
     this.runLength[first] = length;
@@ -117,11 +121,11 @@ export class SegmentTable {
     this.#freeCount -= 1;
   }
 
-  #findRun(length: number): number {
+  #findRun(length: number, end: number): number {
     if (this.#freeCount < length) return noSegment;
     while (this.use[this.#lowestFree] !== SegmentUse.free) this.#lowestFree += 1;
     let found = 0;
-    for (let segment = this.#lowestFree; segment < this.count; segment++) {
+    for (let segment = this.#lowestFree; segment < end; segment++) {
       found = this.use[segment] === SegmentUse.free ? found + 1 : 0;
       if (found === length) return segment - length + 1;
     }

@@ -22,6 +22,11 @@ export interface SlabPoolOptions {
   readonly segmentBytes?: number;
   /** Ceiling on one buffer; default 64 MiB, and never more than the pool. */
   readonly maximumLength?: number;
+  /**
+   * So many bytes at the end of the pool are for buffers of whole segments only: small ones that live long cannot break them up, so that
+   * the largest buffer can be had whenever the large ones that there are have gone. Bounds one buffer, too. Default 0.
+   */
+  readonly largeBytes?: number;
   /** Runs `flush` in a later turn. Default: a microtask. The owner may also call `flushWaiters` at the end of each batch. */
   readonly schedule?: (flush: () => void) => void;
   /** The arena's bytes: released buffers are overwritten, so that tests notice use after release. */
@@ -31,7 +36,7 @@ export interface SlabPoolOptions {
 /**
  * Buffers out of an arena. Lengths up to half a segment come from size classes (powers of two from 512 bytes) inside
  * segments; larger ones are runs of whole contiguous segments. A segment without live buffers returns to the common pool.
- * When neither its class nor the common pool has room, a small request is served from a larger class.
+ * When neither its class nor the common pool has room, a small request is served from a larger class, or gets a whole segment.
  */
 export class SlabPool implements BufferPool {
   readonly maximumLength: number;
@@ -66,7 +71,9 @@ export class SlabPool implements BufferPool {
     const count = Math.floor(options.sizeBytes / segmentBytes);
     assert(count > 0, 'the pool has at least one segment');
     this.#classCount = this.#segmentShift - unitShift;
-    this.#segments = new SegmentTable(count, this.#classCount);
+    const forRuns = Math.floor((options.largeBytes ?? 0) / segmentBytes);
+    assert(forRuns < count, 'some of the pool is for small buffers');
+    this.#segments = new SegmentTable(count, this.#classCount, forRuns);
     const units = count << (this.#segmentShift - unitShift);
     this.#references = new Uint32Array(units);
     this.#nextFree = new Int32Array(units);
@@ -79,7 +86,8 @@ export class SlabPool implements BufferPool {
       this.flushWaiters();
     };
     const totalBytes = count * segmentBytes;
-    this.maximumLength = Math.min(options.maximumLength ?? defaultMaximumLength, totalBytes);
+    const largest = forRuns === 0 ? totalBytes : forRuns * segmentBytes;
+    this.maximumLength = Math.min(options.maximumLength ?? defaultMaximumLength, largest);
     this.statistics = { totalBytes, usedBytes: 0, peakUsedBytes: 0, failures: 0 };
   }
 
@@ -174,7 +182,9 @@ export class SlabPool implements BufferPool {
     for (let larger = wanted + 1; segment === noSegment && larger < this.#classCount; larger++) {
       segment = this.#segments.roomy(larger);
     }
-    return segment === noSegment ? noUnit : this.#takeFrom(segment);
+    if (segment !== noSegment) return this.#takeFrom(segment);
+    // Wasteful, but a payload must not wait for what never becomes free; smaller buffers may live as long as a connection.
+    return length > this.#segmentBytes(1) / 32 ? this.#allocateRun(length) : noUnit;
   }
 
   #openSegment(sizeClass: number): number {

@@ -5,8 +5,8 @@ import { noBuffer } from '../memory/buffer-pool.ts';
 import { endOfFile } from '../reactor/layout.ts';
 import type { ObjectId, Reactor, StreamSink } from '../reactor/reactor.ts';
 import { requestHeaderLength } from './constants.ts';
-import { nbdCounterCount } from './counters.ts';
-import { NbdEnd } from './end.ts';
+import { NbdCounter, nbdCounterCount } from './counters.ts';
+import { NbdEnd, ruleEnds } from './end.ts';
 import type { ExportDirectory, NbdExport } from './export.ts';
 import { Handshake } from './handshake.ts';
 import type { Agreement } from './handshake.ts';
@@ -17,6 +17,8 @@ import type { NbdLimits } from './limits.ts';
 import { defaultLimits } from './limits.ts';
 import { ReceiveBuffer } from './receive-buffer.ts';
 import { ReplyRing, replySlotLength } from './reply-ring.ts';
+import type { VolumeShare } from './share.ts';
+import { StallWatch } from './stall-watch.ts';
 import { Transmission } from './transmission.ts';
 import type { TransmissionHost } from './transmission.ts';
 
@@ -40,6 +42,8 @@ export interface NbdConnectionOptions {
   readonly limits?: Partial<NbdLimits>;
   /** Where to count (see NbdCounter): `nbdCounterCount` numbers; own ones if absent. */
   readonly counters?: Float64Array;
+  /** What all clients of the volume may hold together; absent: `limits` alone counts. */
+  readonly share?: VolumeShare | undefined;
   /**
    * What is served: exports to choose from by the handshake, or one device with the transmission phase at once, as the kernel's
    * client wants it (simple replies only).
@@ -86,6 +90,7 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
   #replies: ReplyRing | undefined;
   #nbdExport: NbdExport | undefined;
   #cancelDeadline: (() => void) | undefined;
+  #watch: StallWatch | undefined;
   #waitingForBuffer = false;
 
   /** Takes over the connected socket `fd`. Nothing happens before `start`. */
@@ -215,11 +220,14 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
     if (this.#phase === 'idle' && this.#stream === noStream && !this.#open()) return;
     this.#enter('closed');
     this.#cancelDeadline?.();
+    this.#watch?.stop();
+    if (ruleEnds.has(end)) this.counters[NbdCounter.dropped]++;
     // From here on nobody touches the connection's memory.
     this.#reactor.close(this.#stream);
     this.#transmission?.close();
     this.#in.close();
     this.#replies?.close();
+    this.#transmission?.settleShare();
     if (this.#memory !== noBuffer) this.#pool.release(this.#memory);
     this.#options.events.onClosed(this, end, detail);
   }
@@ -269,8 +277,20 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
       agreement,
       limits: this.#limits,
       counters: this.counters,
+      share: this.#options.share,
     });
+    this.#watchForStalls(this.#transmission);
     this.#transmission.advance();
+  }
+
+  /** The kernel's client, which begins without a handshake, is trusted: it may be stalled by the very memory that we are to free. */
+  #watchForStalls(transmission: Transmission): void {
+    const { stallMs } = this.#limits;
+    if (stallMs === 0 || 'device' in this.#options.serve) return;
+    const { timers } = this.#options;
+    this.#watch = new StallWatch(timers, stallMs, transmission, (end, detail) => {
+      this.end(end, detail);
+    });
   }
 
   #advance(): void {

@@ -75,6 +75,7 @@ export const OptionReply = {
   errorUnsupported: 0x80000001,
   errorPolicy: 0x80000002,
   errorInvalid: 0x80000003,
+  errorTlsRequired: 0x80000005,
   errorUnknown: 0x80000006,
   errorShutdown: 0x80000007,
   errorTooBig: 0x80000009,

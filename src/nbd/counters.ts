@@ -24,6 +24,8 @@ export const NbdCounter = {
   bytesMoved: 12,
   /** Times that parsing stopped for want of a slot, a buffer or under a limit. */
   stalls: 13,
+  /** Clients dropped because they broke the protocol or a limit (see ruleEnds). */
+  dropped: 14,
 } as const;
 
 export const nbdCounterCount = Object.keys(NbdCounter).length;

@@ -81,6 +81,8 @@ export class Handshake {
   #state: State = State.clientFlags;
   #fixedNewstyle = false;
   #options = 0;
+  /** Announced by all options so far. */
+  #bytes = 0;
   #discardLeft = 0;
   #discardOption = 0;
 
@@ -148,9 +150,14 @@ export class Handshake {
     if (!this.#fixedNewstyle && option !== Option.exportName) {
       return this.#close(NbdEnd.badHandshake, `option ${option} from a client without haggling`);
     }
+    if (this.#bytes + length > this.#limits.handshakeLength) {
+      const detail = `options of more than ${this.#limits.handshakeLength} bytes`;
+      return this.#close(NbdEnd.handshakeTooLong, detail);
+    }
     if (length > this.#limits.optionLength) return this.#startDiscard(option, length);
     const end = optionHeaderLength + length;
     if (input.length < end) return more(0, end);
+    this.#bytes += end;
     if (++this.#options > this.#limits.options) {
       return this.#close(NbdEnd.tooManyOptions, `more than ${this.#limits.options} options`);
     }
@@ -191,6 +198,7 @@ export class Handshake {
     if (++this.#options > this.#limits.options) {
       return this.#close(NbdEnd.tooManyOptions, `more than ${this.#limits.options} options`);
     }
+    this.#bytes += optionHeaderLength + length;
     this.#enter(State.discarding);
     this.#discardOption = option;
     this.#discardLeft = length;

@@ -34,6 +34,7 @@ export { defaultLimits } from './limits.ts';
 export type { NbdLimits } from './limits.ts';
 export { NbdListener } from './listener.ts';
 export type { NbdListenerOptions } from './listener.ts';
+export { LaneShares, VolumeShare } from './share.ts';
 export { openReactor } from '../reactor/open.ts';
 export type { OpenReactor, ReactorOptions } from '../reactor/open.ts';
 export type { Reactor } from '../reactor/reactor.ts';

@@ -14,6 +14,13 @@ export interface NbdLimits {
   readonly chunkLength: number;
   /** From greeting to transmission phase. */
   readonly handshakeMs: number;
+  /**
+   * Longest time in which a client that owes us something makes no progress: takes none of its replies, or sends nothing of the rest of a
+   * request. 0: for ever, as for the kernel's own client, which is always trusted. An idle client owes nothing.
+   */
+  readonly stallMs: number;
+  /** Bytes of all options together before the connection is closed. */
+  readonly handshakeLength: number;
   /** Options before the connection is closed. */
   readonly options: number;
   /** Data of one option that is looked at. */
@@ -22,6 +29,9 @@ export interface NbdLimits {
   readonly optionDiscardLength: number;
 }
 
+/** Clients of one volume's socket at a time; one more is turned away. */
+export const defaultMaximumClients = 128;
+
 export const defaultLimits: NbdLimits = {
   requests: 128,
   bytesInFlight: 64 * 1024 * 1024,
@@ -29,6 +39,8 @@ export const defaultLimits: NbdLimits = {
   discardLength: 2 * maximumPayloadLength,
   chunkLength: 64 * 1024,
   handshakeMs: 10_000,
+  stallMs: 60_000,
+  handshakeLength: 256 * 1024,
   options: 64,
   optionLength: 8 * 1024,
   optionDiscardLength: 64 * 1024,

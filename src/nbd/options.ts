@@ -1,3 +1,4 @@
+import { quoted } from '../errors.ts';
 import {
   allocationContextId,
   allocationContextName,
@@ -92,7 +93,7 @@ function exportName(data: Uint8Array, haggling: Haggling): OptionResult {
       kind: 'close',
       output: new Uint8Array(0),
       end: NbdEnd.unknownExport,
-      detail: `no export ${JSON.stringify(name)}`,
+      detail: `no export ${quoted(name)}`,
     };
   }
   const { geometry } = nbdExport.device;
@@ -121,7 +122,7 @@ function infoOrGo(option: number, data: Uint8Array, haggling: Haggling): OptionR
   reader.end();
   const nbdExport = findExport(haggling.directory, name);
   if (nbdExport === undefined) {
-    return refuse(option, OptionReply.errorUnknown, `no export ${JSON.stringify(name)}`);
+    return refuse(option, OptionReply.errorUnknown, `no export ${quoted(name)}`);
   }
   const { geometry } = nbdExport.device;
   const flags = transmissionFlags(geometry, haggling.structuredReplies);
@@ -168,7 +169,7 @@ function metaContext(option: number, data: Uint8Array, haggling: Haggling): Opti
     haggling.allocationFor = undefined;
   }
   if (findExport(haggling.directory, name) === undefined) {
-    return refuse(option, OptionReply.errorUnknown, `no export ${JSON.stringify(name)}`);
+    return refuse(option, OptionReply.errorUnknown, `no export ${quoted(name)}`);
   }
   const replies = new OptionReplies(option);
   if (matched) {

@@ -25,6 +25,8 @@ export class ReceiveBuffer {
   position = 0;
   /** Landed and not consumed. */
   available = 0;
+  /** Receives that have completed. */
+  completed = 0;
   /** A receive is under way: nothing may be moved. */
   posted = false;
   readonly #reactor: Reactor;
@@ -75,6 +77,7 @@ export class ReceiveBuffer {
   onReceived(length: number): void {
     this.posted = false;
     this.available += length;
+    this.completed++;
     this.#counters[NbdCounter.receives]++;
   }
 
@@ -93,6 +96,26 @@ export class ReceiveBuffer {
   giveBack(buffer: number): void {
     if (buffer === this.#chunk) this.#users--;
     this.#pool.release(buffer);
+  }
+
+  /**
+   * To be called when the connection has to wait before it can go on with what has landed. That is a header, perhaps not even
+   * a whole one, when the chunk was made for a payload: such a chunk must not be kept from those who wait for memory.
+   */
+  shrink(): void {
+    const kept = this.#end - this.#chunk;
+    if (!this.#exact || this.posted || this.#chunk === noBuffer || kept <= this.#chunkLength)
+      return;
+    if (this.available === 0) {
+      this.#letGo();
+      return;
+    }
+    const chunk = this.#pool.allocate(this.available);
+    if (chunk === noBuffer) return;
+    this.#moveTo(chunk);
+    this.#letGo();
+    this.#chunk = chunk;
+    this.#end = chunk + this.available;
   }
 
   /** Only after the stream is closed. Chunks that requests still use stay theirs. */
@@ -122,16 +145,25 @@ export class ReceiveBuffer {
 
   #replaceChunk(needed: number, large: boolean): boolean {
     const length = large ? needed + requestHeaderLength : this.#chunkLength;
+    // Who waits for memory must not sit on memory: two who wait for each other's would wait for ever.
+    if (this.available === 0) this.#letGo();
     const chunk = this.#pool.allocate(length);
     if (chunk === noBuffer) return false;
     this.#moveTo(chunk);
-    if (this.#chunk !== noBuffer) this.#pool.release(this.#chunk);
+    this.#letGo();
     this.#chunk = chunk;
     this.#end = chunk + length;
     this.#users = 0;
     this.#exact = large;
     if (large) this.#careful = smallReceivesUntilBulk;
     return true;
+  }
+
+  /** Requests that use the chunk keep it until they are done. */
+  #letGo(): void {
+    if (this.#chunk !== noBuffer) this.#pool.release(this.#chunk);
+    this.#chunk = noBuffer;
+    this.#users = 0;
   }
 
   #moveTo(start: number): void {

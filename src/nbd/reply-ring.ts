@@ -41,6 +41,8 @@ export class ReplyRing {
   /** Sequence numbers modulo 2^32: next to be written, oldest not known to be sent. */
   #next = 0;
   #oldest = 0;
+  /** One beyond the last one whose completion was asked for. */
+  #reported = 0;
   /** Payload bytes of replies not known to be sent. */
   heldBytes = 0;
 
@@ -71,6 +73,16 @@ export class ReplyRing {
   /** Replies not known to be sent. */
   get unacknowledged(): number {
     return (this.#next - this.#oldest) >>> 0;
+  }
+
+  /** A completion was asked for and has not come. */
+  get awaitsCompletion(): boolean {
+    return ((this.#reported - this.#oldest) | 0) > 0;
+  }
+
+  /** Sequence number of the oldest reply not known to be sent. */
+  get oldest(): number {
+    return this.#oldest;
   }
 
   /** magic u32 | error u32 | cookie u64 (proto.md: Simple reply message). */
@@ -212,6 +224,7 @@ export class ReplyRing {
       this.heldBytes += length2;
     }
     const report = notify || (tag & this.#notifyMask) === this.#notifyMask;
+    if (report) this.#reported = this.#next;
     this.#reactor.send(this.#stream, tag, at, length, offset2, length2, report);
   }
 

@@ -15,6 +15,8 @@ import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { ReplyRing } from './reply-ring.ts';
 import { Refusal } from './refusal.ts';
 import { blockFlags, counterOf, operationOf, RequestHeader, validateRequest } from './request.ts';
+import { ShareAccount, type VolumeShare } from './share.ts';
+import type { Progress } from './stall-watch.ts';
 
 /** The connection, as its transmission phase sees it. */
 export interface TransmissionHost {
@@ -34,6 +36,8 @@ export interface TransmissionParts {
   readonly agreement: Agreement;
   readonly limits: NbdLimits;
   readonly counters: Float64Array;
+  /** What this client's volume may hold; absent: its own limits are all. */
+  readonly share: VolumeShare | undefined;
 }
 
 /**
@@ -50,7 +54,7 @@ const State = { header: 0, payload: 1, discard: 2, stopped: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
 /** The transmission phase of one connection (proto.md: Transmission phase): the data path. No allocation per request. */
-export class Transmission implements RequestOwner, RequestSlotWaiter {
+export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
   readonly #host: TransmissionHost;
   readonly #arena: ArenaMemory;
   readonly #pool: BufferPool;
@@ -62,6 +66,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   readonly #limits: NbdLimits;
   readonly #counters: Float64Array;
   readonly #answers: Answers;
+  readonly #account: ShareAccount;
   /** The request being received. */
   readonly #header = new RequestHeader();
   #state: State = State.header;
@@ -71,6 +76,8 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   #open = 0;
   /** Payload of these. */
   #openBytes = 0;
+  /** Of it, what belongs to the write being received. */
+  #receivingBytes = 0;
   #atDevice = 0;
   #waitingForSlot = false;
   #running = false;
@@ -91,6 +98,9 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     this.#agreement = parts.agreement;
     this.#limits = parts.limits;
     this.#counters = parts.counters;
+    this.#account = new ShareAccount(parts.share, () => {
+      this.advance();
+    });
     this.#answers = new Answers(parts.replies, parts.device, parts.agreement, parts.counters);
   }
 
@@ -101,6 +111,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
 
   /** Goes on with whatever can be gone on with: after a receive, a completion, or when something has become free. */
   advance(): void {
+    this.settleShare();
     if (this.#running || this.#closed) return;
     if (!this.#in.posted && this.#state !== State.stopped) {
       this.#running = true;
@@ -130,6 +141,31 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   close(): void {
     this.#closed = true;
     this.#state = State.stopped;
+    this.#openBytes -= this.#receivingBytes;
+    this.#receivingBytes = 0;
+  }
+
+  /** Tells the share what this client holds now; also after `close`, when replies have let go of theirs. */
+  settleShare(): void {
+    this.#account.settle(this.#openBytes + this.#replies.heldBytes, this.#atDevice);
+  }
+
+  // What the stall watch looks at.
+
+  get repliesDue(): boolean {
+    return this.#replies.awaitsCompletion;
+  }
+
+  get repliesTaken(): number {
+    return this.#replies.oldest;
+  }
+
+  get requestDue(): boolean {
+    return this.#state !== State.stopped && this.#in.posted && !this.atBoundary;
+  }
+
+  get receives(): number {
+    return this.#in.completed;
   }
 
   onRequestSlotFree(): void {
@@ -218,6 +254,8 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     this.#in.consume(requestHeaderLength);
     this.#open++;
     this.#openBytes += length;
+    this.#receivingBytes = length;
+    this.settleShare();
     this.#state = State.payload;
     return true;
   }
@@ -231,6 +269,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
     this.#requests.bufferOffset[request] = buffer.position;
     this.#requests.buffer[request] = buffer.lend();
     buffer.consume(header.length);
+    this.#receivingBytes = 0;
     this.#state = State.header;
     this.#counters[NbdCounter.bytesWritten] += header.length;
     this.#handOver(request);
@@ -295,10 +334,12 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
 
   #handOver(request: number): void {
     this.#atDevice++;
+    this.settleShare();
     this.#device.submit(request);
   }
 
   #slotIsFree(): boolean {
+    if (!this.#account.admitsRequest()) return false;
     if (this.#requests.inFlight < this.#requests.capacity) return true;
     if (!this.#waitingForSlot) {
       this.#waitingForSlot = true;
@@ -310,7 +351,8 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   /** One request is always admitted, so that every legal length can be served. */
   #admits(length: number): boolean {
     const held = this.#openBytes + this.#replies.heldBytes;
-    return held === 0 || held + length <= this.#limits.bytesInFlight;
+    if (held !== 0 && held + length > this.#limits.bytesInFlight) return false;
+    return this.#account.admitsBytes(length);
   }
 
   /** Answers the request at hand without the device. */
@@ -337,6 +379,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter {
   }
 
   #stall(): false {
+    if (this.#state === State.header) this.#in.shrink();
     this.#counters[NbdCounter.stalls]++;
     return false;
   }

@@ -107,6 +107,8 @@ export class FakeReactor implements Reactor {
     onDemandPaging: false,
   };
   readonly memory: FakeMemory;
+  /** How often `descriptorFreed` was called. */
+  descriptorsFreed = 0;
   readonly #queue: FakeCompletionQueue = new FakeCompletionQueue();
   readonly #sockets = new Map<number, FakeStreamPeer | FakeListenerSocket>();
   readonly #streams = new Map<ObjectId, FakeStream>();
@@ -252,6 +254,10 @@ export class FakeReactor implements Reactor {
     this.#streams.delete(object);
     this.#connections.delete(object);
     this.#listeners.delete(object);
+  }
+
+  descriptorFreed(): void {
+    this.descriptorsFreed++;
   }
 
   receive(stream: ObjectId, offset: number, minimumLength: number, maximumLength: number): void {

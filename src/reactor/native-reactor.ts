@@ -105,6 +105,10 @@ export class NativeReactor implements Reactor {
     this.#native.closeObject(object);
   }
 
+  descriptorFreed(): void {
+    if (!this.#closed) this.#native.descriptorFreed();
+  }
+
   receive(stream: ObjectId, offset: number, minimumLength: number, maximumLength: number): void {
     const entry = this.#entry(Operation.receive, stream, 0, offset, maximumLength);
     this.#submissions[entry + SubmissionWord.minimumLength] = minimumLength;

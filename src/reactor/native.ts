@@ -61,6 +61,8 @@ export interface NativeReactor {
   openListener(fd: number): number;
   /** Closes any object. No completion for it is reported afterwards and its memory is no longer touched (QPs destroyed). */
   closeObject(object: number): void;
+  /** A descriptor may have become free in the process: listeners that lacked one try again. */
+  descriptorFreed(): void;
   /** Waits (off the event loop's turn, level 0 ms) at most `timeoutMs` for the loop: only for tests. */
   readonly openObjects: number;
 
@@ -108,12 +110,19 @@ export interface NativeNbdAttach {
 /** System calls; each throws or rejects with NativeError. Netlink runs on libuv's thread pool, one call at a time. */
 export interface NativeSystem {
   socketPair(sendBufferSize: number): [number, number];
-  /** socket+bind+listen on a Unix path, file mode applied. */
-  listenUnix(path: string, mode: number, backlog: number): number;
+  /** socket+bind+listen on a Unix path, which has the mode and belongs to the group before anybody can connect. */
+  listenUnix(path: string, mode: number, backlog: number, group?: string): number;
+  /** socket+bind+listen on a numeric address; accepted connections have TCP_NODELAY and keepalive. */
+  listenTcp(address: string, port: number, backlog: number): number;
   closeFd(fd: number): void;
   duplicateFd(fd: number): number;
   /** shutdown(2), both directions: the peer sees the end even while copies of the fd are open elsewhere. */
   shutdownFd(fd: number): void;
+  /**
+   * Opens (makes, if it must) a file and takes its exclusive flock(2): EAGAIN when somebody has it. The lock goes with the last copy
+   * of the fd, however its holders end, and stays across `execute`.
+   */
+  lockFile(path: string): number;
   /** Whether the peer of a stream socket has closed or shut down its end. */
   hasHungUp(fd: number): boolean;
   /** sd_notify(3); false when there is no notification socket. `fds` go along (FDSTORE=1). */
@@ -122,7 +131,10 @@ export interface NativeSystem {
   watchdogMicroseconds(): number;
   /** sd_listen_fds(3) with the environment left alone: fds that systemd passed. */
   listenFds(): { readonly fd: number; readonly name: string; readonly listening: boolean }[];
-  /** Pages that are in memory, and those touched later, stay there; untouched ones are not allocated (MCL_ONFAULT). */
+  /**
+   * Keeps program, libraries, stack and C++ heap, as mapped now, in memory; untouched pages are not allocated. Not V8's memory, which
+   * must not be locked; arenas lock themselves.
+   */
   lockMemory(): void;
   setIoFlusher(): void;
   setOomScoreAdjust(value: number): void;

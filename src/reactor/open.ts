@@ -16,6 +16,8 @@ export interface ReactorOptions {
 /** A reactor with its own arena, both ended by `close`. */
 export interface OpenReactor {
   readonly reactor: Reactor;
+  /** Whether the arena has huge pages. */
+  readonly hugePages: boolean;
   /** Gives the pages of an unused, unregistered, page-aligned range back to the kernel. */
   discard(offset: number, length: number): void;
   close(): void;
@@ -35,6 +37,7 @@ export function openReactor(options: ReactorOptions): OpenReactor {
   });
   return {
     reactor,
+    hugePages: arena.hugePages,
     discard: (offset, length) => {
       arena.discard(offset, length);
     },

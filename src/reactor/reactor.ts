@@ -79,6 +79,11 @@ export interface Reactor {
   connectStream(address: string, port: number, sink: StreamSink): ObjectId;
   openListener(fd: number, sink: ListenerSink): ObjectId;
   close(object: ObjectId): void;
+  /**
+   * Elsewhere in the process a descriptor may have become free: listeners whose accept has failed for want of one try again. What this
+   * reactor closes itself it knows.
+   */
+  descriptorFreed(): void;
 
   /** One receive at a time per stream. minimumLength >= 1. */
   receive(stream: ObjectId, offset: number, minimumLength: number, maximumLength: number): void;

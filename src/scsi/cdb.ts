@@ -26,6 +26,7 @@ export const ServiceAction = {
   readCapacity16: 0x10,
   getLbaStatus: 0x12,
   /** MAINTENANCE IN. */
+  reportTargetPortGroups: 0x0a,
   reportSupportedOperationCodes: 0x0c,
 } as const;
 

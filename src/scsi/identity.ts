@@ -67,17 +67,23 @@ function nameOf(designator: Designator): string {
   }
 }
 
-/** The best name there is; the order of designators in the page does not matter. */
+/** The best name in page 83h, whose order does not matter; undefined: it does not name the logical unit. */
+export function designatedName(designators: readonly Designator[]): string | undefined {
+  let best: Designator | undefined;
+  for (const designator of designators) {
+    if (rank(designator) > (best === undefined ? 0 : rank(best))) best = designator;
+  }
+  return best === undefined ? undefined : nameOf(best);
+}
+
+/** The best name there is. */
 export function identityName(
   designators: readonly Designator[],
   serialNumber: string,
   inquiry: InquiryData,
 ): string {
-  let best: Designator | undefined;
-  for (const designator of designators) {
-    if (rank(designator) > (best === undefined ? 0 : rank(best))) best = designator;
-  }
-  if (best !== undefined) return nameOf(best);
+  const designated = designatedName(designators);
+  if (designated !== undefined) return designated;
   const model = [inquiry.vendor, inquiry.product].filter((part) => part !== '').join('.');
   return serialNumber === '' ? `model.${model}` : `serial.${model}.${serialNumber}`;
 }

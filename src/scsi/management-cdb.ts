@@ -88,6 +88,17 @@ export function reportSupportedOperationCodeCdb(
   );
 }
 
+/** REPORT TARGET PORT GROUPS, SPC-5 §6.37; PARAMETER DATA FORMAT 0: length only header. */
+export function reportTargetPortGroupsCdb(allocationLength: number): Uint8Array {
+  return Uint8Array.of(
+    OperationCode.maintenanceIn,
+    ServiceAction.reportTargetPortGroups,
+    ...[0, 0, 0, 0],
+    ...uint32(allocationLength),
+    ...[0, 0],
+  );
+}
+
 /** READ(16) of no blocks: moves nothing, but says whether the operation code is known (SBC-4 §5.18). */
 export function read16NothingCdb(): Uint8Array {
   const cdb = new Uint8Array(16);

@@ -41,10 +41,8 @@ const keyNames: readonly string[] = [
 
 /** ASC in the high byte, ASCQ in the low one (SPC-5 annex F). */
 export const AdditionalSense = {
-  notReadyBecomingReady: 0x0401,
-  notReadyOperationInProgress: 0x0407,
-  asymmetricAccessTransition: 0x040a,
-  spaceAllocationInProgress: 0x0414,
+  targetPortStandby: 0x040b,
+  targetPortUnavailable: 0x040c,
   invalidCommandOperationCode: 0x2000,
   lbaOutOfRange: 0x2100,
   invalidFieldInCdb: 0x2400,
@@ -52,12 +50,25 @@ export const AdditionalSense = {
   invalidFieldInParameterList: 0x2600,
   writeProtected: 0x2700,
   spaceAllocationFailedWriteProtect: 0x2707,
-  powerOnOrReset: 0x2900,
-  modeParametersChanged: 0x2a01,
-  capacityDataChanged: 0x2a09,
+  asymmetricAccessStateChanged: 0x2a06,
   thinProvisioningSoftThreshold: 0x3807,
-  reportedLunsDataChanged: 0x3f0e,
 } as const;
+
+/** NOT READY that passes by itself, in seconds or hours (SPC-5 annex F); every other kind waits for somebody to act. */
+export const passingNotReady: readonly number[] = [
+  0x0401, // in process of becoming ready
+  0x0404, // format in progress
+  0x0405, // rebuild in progress
+  0x0406, // recalculation in progress
+  0x0407, // operation in progress
+  0x0408, // long write in progress
+  0x0409, // self-test in progress
+  0x040a, // asymmetric access state transition
+  0x0414, // space allocation in progress
+  0x041a, // START STOP UNIT in progress
+  0x041b, // sanitize in progress
+  0x041d, // configuration in progress
+];
 
 /** The ASC of everything about logical block protection information (SPC-5 annex F): repeating the command is no cure. */
 export const protectionInformationAsc = 0x10;
@@ -163,9 +174,14 @@ function uint32At(bytes: Uint8Array, offset: number): number {
   );
 }
 
+/** For logs: `2a/09`. */
+export function formatSenseCode(code: number): string {
+  const hex = code.toString(16).padStart(4, '0');
+  return `${hex.slice(0, 2)}/${hex.slice(2)}`;
+}
+
 /** For logs: `UNIT ATTENTION 2a/09`. */
 export function formatSense(sense: SenseData): string {
-  const code = sense.code.toString(16).padStart(4, '0');
   const deferred = sense.deferred ? ' (deferred)' : '';
-  return `${keyNames[sense.key]} ${code.slice(0, 2)}/${code.slice(2)}${deferred}`;
+  return `${keyNames[sense.key]} ${formatSenseCode(sense.code)}${deferred}`;
 }

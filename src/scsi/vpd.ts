@@ -31,10 +31,13 @@ export function parseSupportedPages(data: Uint8Array): readonly number[] {
   return Array.from(pageBody(data, VpdPage.supportedPages));
 }
 
-/** Page 80h: the unit serial number, '' when there is none. */
+/** The page allows 65535 bytes; a name is made of the number, and goes into logs. */
+const longestSerialNumber = 255;
+
+/** Page 80h: the unit serial number, '' when there is none; no more than its first 255 characters. */
 export function parseUnitSerialNumber(data: Uint8Array): string {
   const body = pageBody(data, VpdPage.unitSerialNumber);
-  return asciiField(body, 0, body.length);
+  return asciiField(body, 0, Math.min(body.length, longestSerialNumber));
 }
 
 /** DESIGNATOR TYPE (SPC-5 §7.7.6.1). */

@@ -91,6 +91,8 @@ export interface TransportEvents {
 export interface Transport {
   readonly capabilities: TransportCapabilities;
   readonly pdus: PduTable;
+  /** Grows with everything that comes from the target, also with what the session does not see: a sign of life. */
+  readonly heard: number;
   connect(portal: Portal): void;
   /** A slot, or -1 (wait for onWritable). The session fills in the BHS (its ITT too) and the columns of `pdus`. */
   newPdu(): number;

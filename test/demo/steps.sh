@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 set -euo pipefail
 
-iserd() { node dist/daemon/iserd.js "$@"; }
-iserctl() { node dist/daemon/iserctl.js "$@"; }
+iserd() { node dist/bin/iserd.js "$@"; }
+iserctl() { node dist/bin/iserctl.js "$@"; }
 
 work=$(mktemp -d)
 declare -a children=()
@@ -41,7 +41,7 @@ step() {
 start_iserd() {
   rm -f "$work/ready"
   mkfifo "$work/ready"
-  node dist/daemon/iserd.js serve "$@" --control-socket "$work/control.sock" >"$work/ready" 2>>"$work/iserd.log" &
+  node dist/bin/iserd.js serve "$@" --control-socket "$work/control.sock" >"$work/ready" 2>>"$work/iserd.log" &
   daemon=$!
   children+=("$daemon")
   local line

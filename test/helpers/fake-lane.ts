@@ -20,8 +20,9 @@ export class FakeLane implements LanePort {
   onOpen: (spec: SessionSpec) => Promise<unknown> = () => Promise.resolve();
   /** Identity of the logical units that it finds. */
   identity = 'naa.1';
-  sessionState = 'up';
   closed = false;
+  /** Whether clients have their answers within the time limit of a drain. */
+  drains = true;
   #rejectOpening: ((error: Error) => void)[] = [];
 
   constructor(index: number, emit: (event: LaneEvent) => void, crash: (error: Error) => void) {
@@ -57,7 +58,13 @@ export class FakeLane implements LanePort {
       this.served.push(client);
       return Promise.resolve({});
     },
-    drainSession: () => Promise.resolve({ drained: true }),
+    drainSession: ({ keepSockets, session }) =>
+      Promise.resolve({
+        drained: this.drains,
+        sockets: keepSockets ? this.#kernelSockets(session) : [],
+      }),
+    inspectSession: () => Promise.resolve({}),
+    failSession: () => Promise.resolve({}),
     closeSession: () => Promise.resolve({}),
     close: () => Promise.resolve({}),
     statistics: () =>
@@ -70,7 +77,7 @@ export class FakeLane implements LanePort {
         registrations: [],
         sessions: this.opened.map((spec, session) => ({
           session,
-          state: this.sessionState,
+          state: 'up',
           transport: spec.transport,
           portal: '127.0.0.1:3260',
           reconnects: 0,
@@ -82,9 +89,17 @@ export class FakeLane implements LanePort {
           bytesRead: 0,
           bytesWritten: 0,
           errors: 0,
+          clientsDropped: 0,
         })),
       }),
   };
+
+  /** What a drain keeps: the sockets that were served without a handshake, while they can be drained. */
+  #kernelSockets(session: number): { client: number; fd: number }[] {
+    return this.drains
+      ? this.served.filter((client) => !client.handshake && client.session === session)
+      : [];
+  }
 
   #report(session: number): SessionReport {
     return {

@@ -67,6 +67,7 @@ export class FakeTransport implements Transport {
   readonly capabilities: TransportCapabilities;
   readonly pdus: PduTable;
   readonly events: TransportEvents;
+  heard = 0;
   readonly sent: SentPdu[] = [];
   readonly freed: number[] = [];
   portal: Portal | undefined;
@@ -157,6 +158,7 @@ export class FakeTransport implements Transport {
   deliver(bhs: Uint8Array, data: Uint8Array = new Uint8Array(0)): void {
     const { arena, base, pduCapacity } = this.#options;
     const at = base + pduCapacity * 48;
+    this.heard++;
     arena.bytes.set(bhs, at);
     arena.bytes.set(data, at + 48);
     const itt = arena.view.getUint32(at + 16);

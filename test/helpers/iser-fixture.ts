@@ -118,6 +118,7 @@ export class IserFixture {
   readonly events = new RecordingEvents(this.reactor.arena);
   readonly strategy = new TestStrategy(this.reactor, 1);
   readonly transport: IserTransport;
+  readonly domainsLeft: { domain: number; deviceRemoved: boolean; inUse: number }[] = [];
 
   constructor(pduCapacity = 16) {
     this.transport = new IserTransport({
@@ -127,6 +128,10 @@ export class IserFixture {
       pduCapacity,
       schedule: this.timers.schedule,
       strategyFor: () => this.strategy,
+      onDomainLeft: (domain, deviceRemoved) => {
+        // Whoever deregisters memory now must find none in use.
+        this.domainsLeft.push({ domain, deviceRemoved, inUse: this.strategy.live.size });
+      },
     });
     this.events.placedOf = (pdu) => this.transport.pdus.readPlaced[pdu];
   }

@@ -2,4 +2,4 @@
 import { register } from 'tsx/esm/api';
 
 register();
-await import('../../daemon/lane/worker.ts');
+await import('../../daemon/lane/lane-worker.ts');

@@ -3,8 +3,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
-export const iserdPath = `${repository}dist/daemon/iserd.js`;
-export const iserctlPath = `${repository}dist/daemon/iserctl.js`;
+export const iserdPath = `${repository}dist/bin/iserd.js`;
+export const iserctlPath = `${repository}dist/bin/iserctl.js`;
 
 export interface Finished {
   readonly code: number | null;
@@ -60,29 +60,35 @@ export class IserdProcess {
   readonly child: ChildProcess;
   readonly #ended: Promise<Finished>;
   readonly #log: () => string;
+  readonly #output: () => string;
 
   private constructor(
     child: ChildProcess,
     ready: string,
     ended: Promise<Finished>,
     log: () => string,
+    output: () => string,
   ) {
     this.child = child;
     this.device = /device=(\S+)/.exec(ready)?.[1];
     this.uri = /uri=(\S+)/.exec(ready)?.[1];
     this.#ended = ended;
     this.#log = log;
+    this.#output = output;
   }
 
   /**
    * `argv` after the program name: ["serve", url, …] or ["--config", file]. Rejects with the log if it ends before it
-   * is ready. `onSpawn` sees the process at once, for those who must end it whatever happens.
+   * is ready. `onSpawn` sees the process at once, for those who must end it whatever happens. `wrapper` is a command line that ends by
+   * executing the one that is appended to it: ["setpriv", "--reuid", "nobody"].
    */
   static async start(
     argv: readonly string[],
     onSpawn: (child: ChildProcess) => void = () => undefined,
+    wrapper: readonly string[] = [],
   ): Promise<IserdProcess> {
-    const child = spawn(process.execPath, [iserdPath, ...argv], {
+    const [program, ...rest] = [...wrapper, process.execPath, iserdPath, ...argv];
+    const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     onSpawn(child);
@@ -104,11 +110,22 @@ export class IserdProcess {
         reject(new Error(`iserd ended (${signal ?? code}) before it was ready:\n${stderr}`));
       });
     });
-    return new IserdProcess(child, ready, ended, () => stderr);
+    return new IserdProcess(
+      child,
+      ready,
+      ended,
+      () => stderr,
+      () => stdout,
+    );
   }
 
   get log(): string {
     return this.#log();
+  }
+
+  /** How often it has become ready: once for every program that the process has been. */
+  get timesReady(): number {
+    return this.#output().match(/^ready /gm)?.length ?? 0;
   }
 
   /** Sends the signal and waits for the end. */

@@ -63,12 +63,12 @@ const invalidCommand = () => checkCondition(5, 0x2000);
 const invalidField = () => checkCondition(5, 0x2400);
 
 export class RamLogicalUnit {
-  readonly options: RamLogicalUnitOptions;
+  options: RamLogicalUnitOptions;
   /** What reads return now. */
-  readonly content: Uint8Array;
+  content: Uint8Array;
   /** What survives a power failure: content at the last synchronize or FUA write, per block. */
-  readonly stable: Uint8Array;
-  readonly mapped: Uint8Array;
+  stable: Uint8Array;
+  mapped: Uint8Array;
   readonly log: Uint8Array[] = [];
   /** Answers instead of execution while it returns one. */
   fault: ((cdb: Uint8Array) => ScsiAnswer | undefined) | undefined;
@@ -80,6 +80,20 @@ export class RamLogicalUnit {
     this.stable = new Uint8Array(this.content.length);
     this.mapped = new Uint8Array(options.blocks).fill(options.thin === true ? 0 : 1);
     this.#lacks = new Set(options.lacks);
+  }
+
+  /** Another size, write protection, identity ...; blocks that are in both sizes keep their content. */
+  change(options: Partial<RamLogicalUnitOptions>): void {
+    this.options = { ...this.options, ...options };
+    const { blocks, blockLength, thin } = this.options;
+    const resized = (old: Uint8Array, length: number, fill: number): Uint8Array => {
+      const bytes = new Uint8Array(length).fill(fill);
+      bytes.set(old.subarray(0, length));
+      return bytes;
+    };
+    this.content = resized(this.content, blocks * blockLength, 0);
+    this.stable = resized(this.stable, blocks * blockLength, 0);
+    this.mapped = resized(this.mapped, blocks, thin === true ? 0 : 1);
   }
 
   /** Operation codes of what has been executed, oldest first. */

@@ -59,7 +59,7 @@ export class TcpFixture {
   fullFeature(parameters: Partial<FullFeatureParameters> = {}): this {
     const all = { ...defaultParameters, ...parameters };
     this.connect();
-    this.transport.prepareFullFeature(all);
+    this.transport.prepareFullFeature();
     this.transport.enterFullFeature(all);
     this.digests = { header: all.headerDigest, data: all.dataDigest };
     return this;

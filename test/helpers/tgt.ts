@@ -11,6 +11,15 @@ export interface TgtLun {
   readonly sizeBytes: number;
   /** Logical block length: 512 (default) or 4096. */
   readonly blockSize?: number;
+  /** A file of another tgtd, which then serves the same logical unit: tgt derives its identity from target and LUN numbers. */
+  readonly sharedFile?: string;
+}
+
+/** What stands in for LUN 1. */
+export interface OtherLun {
+  readonly file: string;
+  /** tgt names a unit by its target and number alone, so another one must be told so: `scsi_id=…,scsi_sn=…`. */
+  readonly params: string;
 }
 
 export interface TgtAccount {
@@ -52,7 +61,9 @@ export class Tgt {
     this.urls = options.luns.map(
       (_, index) => `iscsi://${this.address}:${port}/${this.targetName}/${index + 1}`,
     );
-    this.files = options.luns.map((_, index) => join(directory, `lun${index + 1}`));
+    this.files = options.luns.map(
+      ({ sharedFile }, index) => sharedFile ?? join(directory, `lun${index + 1}`),
+    );
   }
 
   /** Resolves when logins are answered. */
@@ -61,6 +72,7 @@ export class Tgt {
     const tgt = new Tgt(options, directory, await freePort());
     try {
       for (const [index, file] of tgt.files.entries()) {
+        if (options.luns[index].sharedFile !== undefined) continue;
         await writeFile(file, '');
         await truncate(file, options.luns[index].sizeBytes);
       }
@@ -77,8 +89,8 @@ export class Tgt {
     return this.#log;
   }
 
-  /** Starts tgtd (again, after `kill`) on the same portal with the same LUNs. */
-  async launch(): Promise<void> {
+  /** Starts tgtd (again, after `kill`) on the same portal with the same LUNs, or with `other` as LUN 1. */
+  async launch(other?: OtherLun): Promise<void> {
     const daemon = spawn(
       'tgtd',
       ['-f', '-C', controlPort, '--iscsi', `portal=${this.address}:${this.port}`],
@@ -93,7 +105,7 @@ export class Tgt {
       daemon.once('error', reject);
     });
     await this.#ready(daemon);
-    await this.#configure();
+    await this.#configure(other);
   }
 
   /** Ends tgtd at once, as a crash would; sessions see their connection reset. */
@@ -142,14 +154,16 @@ export class Tgt {
     }
   }
 
-  async #configure(): Promise<void> {
+  async #configure(other: OtherLun | undefined): Promise<void> {
     const { luns, chap, mutualChap } = this.#options;
     const target = ['--tid', targetId];
     await this.admin('--op', 'new', '--mode', 'target', ...target, '-T', this.targetName);
     for (const [index, { blockSize = 512 }] of luns.entries()) {
-      const lun = ['--lun', String(index + 1), '-b', this.files[index]];
-      const unit = ['--op', 'new', '--mode', 'logicalunit', ...target, ...lun];
-      await this.admin(...unit, '--blocksize', String(blockSize));
+      const isOther = index === 0 && other !== undefined;
+      const unit = ['--mode', 'logicalunit', ...target, '--lun', String(index + 1)];
+      const file = isOther ? other.file : this.files[index];
+      await this.admin('--op', 'new', ...unit, '-b', file, '--blocksize', String(blockSize));
+      if (isOther) await this.admin('--op', 'update', ...unit, '--params', other.params);
     }
     if (chap !== undefined) await this.#bindAccount(chap);
     if (mutualChap !== undefined) await this.#bindAccount(mutualChap, '--outgoing');

@@ -68,21 +68,21 @@ describe('iserd --config', function () {
     await qemuIo(`nbd+unix:///one?socket=${directory}/one`, 'write -P 9 0 64k', 'read -P 9 0 64k');
   });
 
-  it('serves the volume that can be had at once, and says why the other one fails', async () => {
+  it('serves the volume that can be had at once, and says why the other one has to wait', async () => {
     const dead = `iscsi://127.0.0.1:1/${tgt.targetName}/1`;
     const file = configFile(volume('good', tgt.urls[0]), volume('dead', dead, 'login_timeout = 1'));
     const daemon = await fixture.iserd('--config', file);
     expect(daemon.uri).to.include('/good?');
     await qemuIo(daemon.uri ?? '', 'write -P 7 1M 64k', 'read -P 7 1M 64k');
     await waitUntil(
-      'the other one has failed',
-      async () => (await status()).volumes[1].state === 'failed',
+      'the other one waits',
+      async () => (await status()).volumes[1].state === 'waiting',
     );
     const { volumes } = await status();
     expect(volumes[0]).to.include({ name: 'good', state: 'serving', failure: null });
     expect(volumes[1].failure).to.match(/no login in time: 127\.0\.0\.1:1: connect-refused/);
     const { stdout } = await runIserctl('status', '--socket', control());
-    expect(stdout).to.match(/^dead +failed .*connect-refused/m);
+    expect(stdout).to.match(/^dead +(waiting|starting) .*connect-refused/m);
     const { code, stderr } = await daemon.stop();
     expect(code, stderr).to.equal(0);
   });
@@ -101,14 +101,22 @@ describe('iserd --config', function () {
     expect(daemon.child.exitCode).to.equal(null);
   });
 
-  it('ends with exit code 1 when no volume can be had', async () => {
+  it('goes on when no volume can be had, and says why', async () => {
     const dead = `iscsi://127.0.0.1:1/${tgt.targetName}/1`;
     const file = configFile(
       volume('a', dead, 'login_timeout = 1'),
       volume('b', tgt.urls[0].replace(/1$/, '9')),
     );
-    const { code, stderr } = await runIserd('--config', file);
-    expect(code, stderr).to.equal(1);
+    const daemon = fixture.spawn(process.execPath, [iserdPath, '--config', file]);
+    await waitUntil('both have been tried', () =>
+      ['a', 'b'].every((name) => daemon.stderr.includes(`error: volume ${name}: `)),
+    );
+    await waitUntil('they wait', async () =>
+      (await status()).volumes.every(({ failure }) => failure !== null),
+    );
+    daemon.child.kill('SIGTERM');
+    const { code, stderr } = await daemon.ended;
+    expect(code, stderr).to.equal(0);
     expect(stderr).to.match(/ error: volume a: no login in time/);
     expect(stderr).to.match(/ error: volume b: there is no logical unit at this LUN/);
   });

@@ -10,6 +10,8 @@ const options: LaneOptions = {
   hugePages: false,
   spinMicroseconds: 0,
   requestCapacity: 16,
+  lanes: 1,
+  sessions: 1,
 };
 
 const entry = new URL('../helpers/lane-worker.mjs', import.meta.url);
@@ -69,7 +71,8 @@ describe('a lane’s thread', function () {
   });
 
   it('gives a failure its code', async () => {
-    const error = await failure(start().call('drainSession', { session: 7, timeoutMs: 0 }));
+    const parameters = { session: 7, timeoutMs: 0, keepSockets: false };
+    const error = await failure(start().call('drainSession', parameters));
     expect(error).to.include({ code: 'no-session', message: 'no session 7 on this lane' });
   });
 
@@ -92,10 +95,10 @@ describe('a lane’s thread', function () {
     const crashed = new Promise<Error>((resolve) => {
       tell = resolve;
     });
-    const lane = start({ arenaBytes: -1 }, undefined, tell);
+    const lane = start({ arenaBytes: 2 ** 40 }, undefined, tell);
     const waiting = await failure(lane.call('statistics', {}));
     const reason = await crashed;
-    expect(reason.message).to.match(/sizeBytes/);
+    expect(reason.message).to.match(/arena size/);
     expect(waiting.message).to.equal(reason.message);
     expect(await failure(lane.call('statistics', {}))).to.equal(reason);
   });

@@ -150,9 +150,11 @@ login_timeout = 2
     const answer = client.write(0, block(11));
     await tgt.admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
     expect((await answer).error).to.equal(ioError);
-    expect(daemon.iserd.log).to.match(/another logical unit answers now/);
-    const [volume] = (await daemon.status()).volumes;
-    expect(volume).to.include({ state: 'failed', failure: 'session 0 has ended, see the log' });
+    const reason = /another logical unit answers now/;
+    await waitUntil('the log says so', () => reason.test(daemon.iserd.log));
+    const volume = async () => (await daemon.status()).volumes[0];
+    await waitUntil('the volume fails', async () => (await volume()).state === 'failed');
+    expect((await volume()).failure).to.match(reason);
     expect(daemon.iserd.child.exitCode).to.equal(null);
   });
 });

@@ -65,6 +65,8 @@ export const iserCapabilities: TransportCapabilities = {
 export interface IserTransportOptions extends TransportOptions {
   /** The lane's registrations on the device of this protection domain; they outlive connections. */
   readonly strategyFor: (protectionDomain: number) => RegistrationStrategy;
+  /** A connection that was given the strategy has let go of everything. `deviceRemoved`: others of the device will, soon. */
+  readonly onDomainLeft?: (protectionDomain: number, deviceRemoved: boolean) => void;
 }
 
 /** NOP-Out, task management, text and logout that may be outstanding beside the commands. */
@@ -86,10 +88,13 @@ export class IserTransport implements Transport, LinkEvents {
   readonly #inbound: Ring;
   readonly #inboundLength: Uint32Array;
   #stags: StagTable | undefined;
+  #domain = -1;
   #parameters: FullFeatureParameters | undefined;
   #cancelRetry: (() => void) | undefined;
   #capabilities = iserCapabilities;
   #delivering = false;
+  /** Messages. */
+  #heard = 0;
 
   constructor(options: IserTransportOptions) {
     const { pduCapacity, reactor, schedule, events } = options;
@@ -120,6 +125,10 @@ export class IserTransport implements Transport, LinkEvents {
 
   get state(): LinkState {
     return this.#link.state;
+  }
+
+  get heard(): number {
+    return this.#heard;
   }
 
   connect(portal: Portal): void {
@@ -167,6 +176,7 @@ export class IserTransport implements Transport, LinkEvents {
 
   onProtectionDomain(protectionDomain: number): void {
     const strategy = this.#options.strategyFor(protectionDomain);
+    this.#domain = protectionDomain;
     this.#stags = new StagTable(strategy, this.pdus);
     const maxTransferLength = Math.min(iserCapabilities.maxTransferLength, strategy.maximumLength);
     this.#capabilities = { ...iserCapabilities, maxTransferLength };
@@ -184,9 +194,15 @@ export class IserTransport implements Transport, LinkEvents {
   }
 
   onReceived(tag: number, length: number): void {
+    this.#heard++;
     this.#inboundLength[tag] = length;
     this.#inbound.push(tag);
     this.#deliver();
+  }
+
+  /** A target that refuses a login disconnects at once; the event may overtake its last words. */
+  onReceivedLate(tag: number, length: number): void {
+    if (this.#parameters === undefined) this.onReceived(tag, length);
   }
 
   onDestroyed(): void {
@@ -194,7 +210,10 @@ export class IserTransport implements Transport, LinkEvents {
     this.#writable.stop();
     this.#waiting.clear();
     this.#inbound.clear();
-    this.#stags?.releaseAll();
+    if (this.#stags !== undefined) {
+      this.#stags.releaseAll();
+      this.#options.onDomainLeft?.(this.#domain, this.#link.deviceRemoved);
+    }
     this.#options.reactor.removeBatchEndListener(this.#onBatchEnd);
   }
 

@@ -76,6 +76,8 @@ export interface LinkEvents {
   onSent(tag: number): void;
   /** `length` bytes have come into receive buffer `tag`. Post it again when it has been read. */
   onReceived(tag: number, length: number): void;
+  /** The same, but the peer has disconnected since: nothing can be answered. */
+  onReceivedLate(tag: number, length: number): void;
   /** No peer can reach any memory through this connection any more. */
   onDestroyed(): void;
   onClosed(end: ConnectionEnd, detail: string): void;
@@ -95,6 +97,7 @@ export class IserLink implements RdmaSink {
   #headerRegion = -1;
   #headerKey = 0;
   #sendsPosted = 0;
+  #deviceRemoved = false;
   /** The end was begun by a flushed completion: what follows may tell the cause. */
   #causeOpen = false;
 
@@ -112,6 +115,11 @@ export class IserLink implements RdmaSink {
 
   get isEstablished(): boolean {
     return this.#state.current === 'established';
+  }
+
+  /** Whether the end has come, or was followed, by the news that the device is gone. */
+  get deviceRemoved(): boolean {
+    return this.#deviceRemoved;
   }
 
   /** Arena offset of the outbound headers, headerRoom bytes per PDU; valid from onProtectionDomain on. */
@@ -215,6 +223,8 @@ export class IserLink implements RdmaSink {
     if (this.#receives !== undefined) this.#receives.posted--;
     if (status !== workCompletionSuccess) this.#onFailed('receive', status, vendorError);
     else if (this.isEstablished) this.#events.onReceived(tag, length);
+    else if (this.#ending.end === ConnectionEnd.peerClosed)
+      this.#events.onReceivedLate(tag, length);
     else if (this.#state.current === 'connecting')
       this.end(ConnectionEnd.protocolError, 'the target sent a PDU before the login');
     this.#drained();
@@ -286,6 +296,7 @@ export class IserLink implements RdmaSink {
   }
 
   #endBy({ end, detail }: ConnectionEnding): void {
+    if (end === ConnectionEnd.deviceRemoved) this.#deviceRemoved = true;
     // DISCONNECTED also answers our own rdmaDisconnect
     if (end !== ConnectionEnd.peerClosed) this.#refineCause(end, detail);
     this.end(end, detail);

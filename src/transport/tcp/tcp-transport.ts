@@ -72,6 +72,8 @@ export class TcpTransport implements Transport, StreamSink, ReceiverOutput {
   #receiver: TcpReceiver | undefined;
   #dataOut: DataOutQueue | undefined;
   #receiving = false;
+  /** Bytes. */
+  #heard = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -90,6 +92,10 @@ export class TcpTransport implements Transport, StreamSink, ReceiverOutput {
 
   get state(): TcpState {
     return this.#state.current;
+  }
+
+  get heard(): number {
+    return this.#heard;
   }
 
   connect(portal: Portal): void {
@@ -138,28 +144,26 @@ export class TcpTransport implements Transport, StreamSink, ReceiverOutput {
     else if (this.#slots.free(pdu)) this.#writable.slotFreed();
   }
 
-  prepareFullFeature(parameters: FullFeatureParameters): void {
+  /** Nothing to prepare: a stream needs no receives, and what counts is what the last login response settles. */
+  prepareFullFeature(): void {
     if (!this.#isOpen()) return;
     assert(this.#state.current === 'login', 'prepareFullFeature during login');
+  }
+
+  enterFullFeature(parameters: FullFeatureParameters): void {
+    if (!this.#isOpen()) return;
     assert(this.#sender !== undefined, 'a connection has a sender');
-    const dataOutRooms = this.#headers + this.pdus.capacity * headerRoom;
+    this.#state.enter('fullFeature');
+    this.#receiver?.enterFullFeature(parameters);
+    this.#sender.headerDigest = parameters.headerDigest;
+    this.#sender.dataDigest = parameters.dataDigest;
     this.#dataOut = new DataOutQueue(
       this.#options.reactor.arena,
       this.#slots,
       this.#sender,
       parameters,
-      dataOutRooms,
+      this.#headers + this.pdus.capacity * headerRoom,
     );
-  }
-
-  enterFullFeature(parameters: FullFeatureParameters): void {
-    if (!this.#isOpen()) return;
-    if (this.#dataOut === undefined) this.prepareFullFeature(parameters);
-    this.#state.enter('fullFeature');
-    this.#receiver?.enterFullFeature(parameters);
-    if (this.#sender === undefined) return;
-    this.#sender.headerDigest = parameters.headerDigest;
-    this.#sender.dataDigest = parameters.dataDigest;
   }
 
   disconnect(end: ConnectionEnd, detail: string): void {
@@ -197,6 +201,7 @@ export class TcpTransport implements Transport, StreamSink, ReceiverOutput {
   onReceived(length: number, status: number): void {
     const receiver = this.#receiver;
     this.#receiving = false;
+    this.#heard += length;
     if (receiver === undefined || !this.#isOpen()) return;
     if (length > 0) this.#parse(receiver, length);
     if (status === endOfFile)

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { BlockError } from '../../../src/block/request-table.ts';
-import { Verdict, judgeSense, judgeTask } from '../../../src/block/verdict.ts';
+import { Verdict, judgeSense, judgeTask, senseRules } from '../../../src/block/verdict.ts';
 import { TaskOutcome, TaskTable, senseCapacity } from '../../../src/iscsi/task-table.ts';
 import { emptySense } from '../../../src/scsi/sense.ts';
 import { ScsiStatus } from '../../../src/scsi/status.ts';
@@ -75,12 +75,25 @@ describe('the verdict on sense data', () => {
     ['RECOVERED ERROR', 0x1, 0x1701, false, Verdict.success],
     ['NOT READY, becoming ready', 0x2, 0x0401, false, Verdict.retryLater],
     ['NOT READY, operation in progress', 0x2, 0x0407, false, Verdict.retryLater],
+    ['NOT READY, format in progress', 0x2, 0x0404, true, Verdict.retryLater],
+    ['NOT READY, rebuild in progress', 0x2, 0x0405, true, Verdict.retryLater],
+    ['NOT READY, recalculation in progress', 0x2, 0x0406, true, Verdict.retryLater],
+    ['NOT READY, long write in progress', 0x2, 0x0408, true, Verdict.retryLater],
+    ['NOT READY, self-test in progress', 0x2, 0x0409, false, Verdict.retryLater],
+    ['NOT READY, START STOP UNIT in progress', 0x2, 0x041a, false, Verdict.retryLater],
+    ['NOT READY, sanitize in progress', 0x2, 0x041b, false, Verdict.retryLater],
+    ['NOT READY, configuration in progress', 0x2, 0x041d, false, Verdict.retryLater],
+    ['NOT READY, initializing command required', 0x2, 0x0402, false, failed(BlockError.ioError)],
+    ['NOT READY, manual intervention required', 0x2, 0x0403, false, failed(BlockError.ioError)],
     ['NOT READY, ALUA transition', 0x2, 0x040a, false, Verdict.retryLater],
     ['NOT READY, space allocation in progress', 0x2, 0x0414, true, Verdict.retryLater],
     ['NOT READY, standby', 0x2, 0x040b, false, failed(BlockError.ioError)],
     ['NOT READY, no medium', 0x2, 0x3a00, false, failed(BlockError.ioError)],
-    ['MEDIUM ERROR', 0x3, 0x1100, false, failed(BlockError.ioError)],
+    ['MEDIUM ERROR, unrecovered read error', 0x3, 0x1100, false, failed(BlockError.ioError)],
+    ['MEDIUM ERROR, write error', 0x3, 0x0c00, true, failed(BlockError.ioError)],
     ['HARDWARE ERROR', 0x4, 0x4400, false, failed(BlockError.ioError)],
+    ['BLANK CHECK', 0x8, 0x0000, false, failed(BlockError.ioError)],
+    ['a vendor specific key', 0x9, 0x8000, false, failed(BlockError.ioError)],
     ['unknown operation code', 0x5, 0x2000, false, Verdict.invalidCommand],
     ['invalid field in the CDB', 0x5, 0x2400, false, Verdict.invalidField],
     ['invalid field in the parameter list', 0x5, 0x2600, true, Verdict.invalidField],
@@ -89,7 +102,9 @@ describe('the verdict on sense data', () => {
     ['no such logical unit', 0x5, 0x2500, false, failed(BlockError.ioError)],
     ['UNIT ATTENTION, reset', 0x6, 0x2900, false, Verdict.retryNow],
     ['UNIT ATTENTION, soft threshold', 0x6, 0x3807, true, Verdict.retryNow],
+    ['UNIT ATTENTION, capacity changed', 0x6, 0x2a09, true, Verdict.retryNow],
     ['write protected', 0x7, 0x2700, true, failed(BlockError.notPermitted)],
+    ['write protected by software', 0x7, 0x2702, true, failed(BlockError.notPermitted)],
     ['space allocation failed', 0x7, 0x2707, true, failed(BlockError.noSpace)],
     ['space allocation failed, other key', 0x4, 0x2707, true, failed(BlockError.noSpace)],
     ['soft threshold, other key', 0x3, 0x3807, true, failed(BlockError.noSpace)],
@@ -103,6 +118,21 @@ describe('the verdict on sense data', () => {
       expect(judgeSense({ ...emptySense(), key, code }, writes)).to.equal(expected);
     });
   }
+
+  it('uses every rule, and every rule has a reason', () => {
+    const unused = new Set(senseRules);
+    for (const [, key, code] of table) {
+      const used = senseRules.find(
+        (rule) =>
+          (rule.key === undefined || rule.key === key) &&
+          (rule.asc === undefined || rule.asc === code >> 8) &&
+          (rule.codes === undefined || rule.codes.includes(code)),
+      );
+      if (used !== undefined) unused.delete(used);
+    }
+    expect([...unused]).to.deep.equal([]);
+    expect(senseRules.filter(({ reason }) => reason === '')).to.deep.equal([]);
+  });
 
   it("a deferred error is not this command's: it is sent again", () => {
     expect(judgeSense({ ...emptySense(), key: 3, deferred: true }, false)).to.equal(

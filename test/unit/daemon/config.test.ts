@@ -74,6 +74,22 @@ describe('configuration file', () => {
     );
   });
 
+  it('limits what clients may cost, in seconds and bytes', () => {
+    const { limits } = parseConfig(
+      '[limits]\nclients = 3\nstall_timeout = 0\nmemory = "8MiB"',
+      'f',
+    );
+    expect(limits).to.deep.equal({
+      clients: 3,
+      handshake_timeout: 10_000,
+      stall_timeout: 0,
+      requests: 128,
+      memory: 8 * 2 ** 20,
+    });
+    expect(() => parseConfig('[limits]\nclients = 0', 'f')).to.throw(/f:2: limits\.clients/);
+    expect(() => parseConfig('[limits]\nrequests = 5000', 'f')).to.throw(/limits\.requests/);
+  });
+
   it('refuses a secret in the URL of a file', () => {
     expect(
       problems(minimal.replace('10.0.0.5', 'joe%25secret@10.0.0.5').replace('%25', '%')),
@@ -92,7 +108,7 @@ describe('configuration file', () => {
 
   it('refuses a volume that nobody could use', () => {
     expect(problems(minimal.replace('device = "auto"', ''))).to.include(
-      'needs a device, a socket or both',
+      'needs a device, a socket or an address to listen on',
     );
   });
 

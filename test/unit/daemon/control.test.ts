@@ -1,10 +1,20 @@
 import { expect } from 'chai';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { callControl } from '../../../daemon/control/client.ts';
 import { ControlServer, type ControlMethods } from '../../../daemon/control/server.ts';
+import { system } from '../../../daemon/system.ts';
 import { CodedError } from '../../../src/errors.ts';
 
 describe('the control socket', () => {
@@ -75,6 +85,15 @@ describe('the control socket', () => {
     } catch (error) {
       expect(error).to.be.instanceOf(CodedError);
       return error as CodedError;
+    }
+    throw new Error('it did not fail');
+  }
+
+  async function rejection(promise: Promise<unknown>): Promise<Error> {
+    try {
+      await promise;
+    } catch (error) {
+      return error as Error;
     }
     throw new Error('it did not fail');
   }
@@ -184,8 +203,38 @@ describe('the control socket', () => {
     it('replaces what a killed daemon has left', async () => {
       await listen();
       await servers[0].close();
-      writeFileSync(path, '');
+      // A bound socket that nobody listens on any more.
+      system.closeFd(system.listenUnix(path, 0o600, 1));
       await listen();
+      expect(await callControl(path, 'echo')).to.deep.equal({});
+    });
+
+    it('leaves a file alone that is no socket', async () => {
+      mkdirSync(dirname(path));
+      writeFileSync(path, 'mine');
+      const error = await rejection(new ControlServer({}).listen(path));
+      expect(error.message).to.match(/is not a socket/);
+      expect(readFileSync(path, 'utf8')).to.equal('mine');
+    });
+
+    it('lets the members of a group in when one is configured', async () => {
+      const server = new ControlServer({});
+      servers.push(server);
+      await server.listen(path, 'daemon');
+      expect(statSync(path).mode & 0o777).to.equal(0o660);
+    });
+
+    it('refuses a group that there is not', async () => {
+      const error = await rejection(new ControlServer({}).listen(path, 'no-such-group'));
+      expect(error.message).to.match(/there is no group no-such-group/);
+      expect(existsSync(path)).to.equal(false);
+    });
+
+    it('leaves the socket of a successor alone when it is closed', async () => {
+      const server = await listen();
+      renameSync(path, `${path}.old`);
+      await listen();
+      await server.close();
       expect(await callControl(path, 'echo')).to.deep.equal({});
     });
 

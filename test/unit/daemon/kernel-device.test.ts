@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Surroundings } from '../../../daemon/kernel-device-sysfs.ts';
+import { devicesOf, type Surroundings } from '../../../daemon/kernel-device-sysfs.ts';
 import { KernelDevice, type KernelDeviceRequest } from '../../../daemon/kernel-device.ts';
 import type { BlockGeometry } from '../../../src/block/device.ts';
 import type { NativeNbdAttach } from '../../../src/reactor/native.ts';
@@ -34,6 +34,7 @@ class FakeKernel {
   reconfigureFailure: Error | undefined;
   /** How many of the next sockets in RECONFIGURE the kernel drops. */
   socketsToDrop = 0;
+  socketsToTake = Infinity;
   showsSize = true;
   releasesOnDisconnect = true;
   writeFailure: Error | undefined;
@@ -71,7 +72,8 @@ class FakeKernel {
       this.reconfigures.push(attach);
       if (this.reconfigureFailure !== undefined) return Promise.reject(this.reconfigureFailure);
       // Our end of a pair is the fd before the kernel's.
-      for (const fd of attach.sockets ?? []) if (this.socketsToDrop-- > 0) this.hungUp.add(fd - 1);
+      for (const fd of attach.sockets ?? [])
+        if (this.socketsToDrop-- > 0 || this.socketsToTake-- <= 0) this.hungUp.add(fd - 1);
       return Promise.resolve();
     },
   };
@@ -80,6 +82,12 @@ class FakeKernel {
     readFile: (path) => {
       const text = this.files.get(path);
       return text === undefined ? Promise.reject(failure('ENOENT')) : Promise.resolve(text);
+    },
+    readDirectory: (path) => {
+      const names = [...this.files.keys()].flatMap((file) =>
+        file.startsWith(`${path}/`) ? [file.slice(path.length + 1).split('/')[0]] : [],
+      );
+      return Promise.resolve([...new Set(names)]);
     },
     writeFile: (path, text) => {
       if (this.writeFailure !== undefined) return Promise.reject(this.writeFailure);
@@ -346,7 +354,12 @@ describe('KernelDevice', () => {
       const attachment = await devices.reattach(7, request({ lanes: 2 }));
       expect(attachment).to.include({ index: 7, path: '/dev/nbd7' });
       expect(kernel.reconfigures).to.deep.equal([
-        { index: 7, backendIdentifier: 'iserd:vol:naa.1', sockets: [101, 103] },
+        {
+          index: 7,
+          backendIdentifier: 'iserd:vol:naa.1',
+          deadConnTimeoutSeconds: 86_400,
+          sockets: [101, 103],
+        },
       ]);
       expect(served).to.deep.equal([[100, 102]]);
       expect(kernel.closed).to.deep.equal([101, 103]);
@@ -359,11 +372,24 @@ describe('KernelDevice', () => {
       expect(kernel.closed).to.include(100);
     });
 
-    it('gives up when the kernel drops every socket', async () => {
+    it('gives up when the kernel drops every socket: another process serves it', async () => {
       kernel.socketsToDrop = Infinity;
       const { code } = await failureOf(devices.reattach(7, request()));
-      expect(code).to.equal('attach-failed');
+      expect(code).to.equal('device-in-use');
       expect(served).to.be.empty;
+      expect(kernel.surroundings.now()).to.be.within(10_000, 10_200);
+    });
+
+    it('is content with the sockets that the kernel has when nobody knows how many that are', async () => {
+      kernel.socketsToTake = 1;
+      const attachment = await devices.reattach(7, request({ lanes: 3 }), 1);
+      expect(attachment.serverFds).to.have.length(1);
+    });
+
+    it('refuses a device with blocks of another size', async () => {
+      kernel.files.set('/sys/block/nbd7/queue/logical_block_size', '4096\n');
+      const { code } = await failureOf(devices.reattach(7, request()));
+      expect(code).to.equal('device-other-block-size');
     });
 
     it('refuses a device with another backend', async () => {
@@ -379,9 +405,55 @@ describe('KernelDevice', () => {
     });
 
     it('leaves no socket open when the kernel refuses', async () => {
-      kernel.reconfigureFailure = failure('EINVAL');
+      kernel.reconfigureFailure = failure('ENOMEM');
       expect((await failureOf(devices.reattach(7, request()))).code).to.equal('attach-failed');
       expect(kernel.closed).to.have.members([100, 101]);
+    });
+
+    it('says so when the device was disconnected while it was open', async () => {
+      kernel.reconfigureFailure = failure('EINVAL');
+      const { code } = await failureOf(devices.reattach(7, request()));
+      expect(code).to.equal('device-disconnected');
+    });
+  });
+
+  describe('adopt', () => {
+    beforeEach(() => {
+      kernel.files.set('/sys/block/nbd7/pid', '42\n');
+      kernel.files.set('/sys/block/nbd7/backend', 'iserd:vol:naa.1\n');
+    });
+
+    it('serves the sockets of the predecessor; the kernel learns at most of another timeout', async () => {
+      const changed = request({ lanes: 2, deadConnTimeoutSeconds: 7 });
+      const attachment = await devices.adopt(7, changed, [50, 51]);
+      expect(attachment).to.include({ index: 7, path: '/dev/nbd7' });
+      expect(served).to.deep.equal([[50, 51]]);
+      expect(kernel.reconfigures).to.deep.equal([
+        { index: 7, backendIdentifier: 'iserd:vol:naa.1', deadConnTimeoutSeconds: 7 },
+      ]);
+    });
+
+    it('closes them when the device serves another backend', async () => {
+      kernel.files.set('/sys/block/nbd7/backend', 'other\n');
+      const { code } = await failureOf(devices.adopt(7, request(), [50, 51]));
+      expect(code).to.equal('device-other-backend');
+      expect(kernel.closed).to.deep.equal([50, 51]);
+    });
+  });
+
+  describe('devicesOf', () => {
+    it('finds the attached devices with a backend identifier', async () => {
+      for (const [index, backend] of [
+        [1, 'mine'],
+        [2, 'other'],
+        [12, 'mine'],
+      ] as const) {
+        kernel.files.set(`/sys/block/nbd${index}/pid`, '1\n');
+        kernel.files.set(`/sys/block/nbd${index}/backend`, `${backend}\n`);
+      }
+      kernel.files.set('/sys/block/nbd3/backend', 'mine\n');
+      kernel.files.set('/sys/block/sda/backend', 'mine\n');
+      expect(await devicesOf('mine', kernel.surroundings)).to.deep.equal([1, 12]);
     });
   });
 });

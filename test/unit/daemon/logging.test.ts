@@ -32,6 +32,12 @@ describe('a log line', () => {
       .and.not.to.match(/x[789]/);
   });
 
+  it('never shows the secret of a URL, in message or field', () => {
+    const url = 'iscsi://joe%sesame@10.0.0.5/iqn.2026-11.test:d/0';
+    const text = line('error', true, `cannot open ${url}`, { url, nested: { url } });
+    expect(text).to.include('iscsi://joe@10.0.0.5/').and.not.to.include('sesame');
+  });
+
   it('below the level is not written', () => {
     const logger = createLogger('warn', true);
     expect(logger.isLevelEnabled('info')).to.equal(false);

@@ -46,6 +46,47 @@ describe('iserd serve', () => {
     return path;
   }
 
+  describe('a kernel device', () => {
+    const isid = async (...options: string[]) =>
+      (await serve([url, ...options])).spec.sessions[0].isid;
+
+    it('gives the sessions the ISIDs that the next iserd will have, and the volume an owner', async () => {
+      expect(await isid('--device', 'auto')).to.deep.equal(await isid('--device', '/dev/nbd5'));
+      const { spec } = await serve([
+        url,
+        '--device',
+        'auto',
+        '--initiator-name',
+        'iqn.2026-11.t:us',
+      ]);
+      expect(spec.owner).to.equal('iqn.2026-11.t:us at iqn.2026-11.test:disk LUN 3');
+    });
+
+    it('is what makes the difference: clients of a socket may come to many daemons', async () => {
+      expect(await isid('--socket', '/run/s')).not.to.deep.equal(await isid('--socket', '/run/s'));
+      expect((await serve([url, '--socket', '/run/s'])).spec.owner).to.equal(undefined);
+    });
+
+    it('waits for the next iserd as long as it is told to', async () => {
+      const { spec } = await serve([
+        url,
+        '--device',
+        'auto',
+        '--dead-conn-timeout',
+        '7',
+        '--force',
+      ]);
+      expect(spec).to.include({ deadConnTimeoutSeconds: 7, forceDetach: true });
+      const usual = (await serve([url, '--device', 'auto'])).spec;
+      expect(usual).to.include({ deadConnTimeoutSeconds: 86_400, forceDetach: false });
+    });
+
+    it('is refused a wait that the kernel does not have', async () => {
+      const error = await refusal(serve([url, '--device', 'auto', '--dead-conn-timeout', '0']));
+      expect(error.message).to.contain('--dead-conn-timeout');
+    });
+  });
+
   describe('where clients come from', () => {
     it('is the socket that was named', async () => {
       const { spec, front } = await serve([url, '--socket', '/run/d.sock']);
@@ -74,9 +115,40 @@ describe('iserd serve', () => {
       expect((await serve([url], environment)).front).to.equal('activated');
     });
 
+    it('is not what a predecessor has stored with the service manager', async () => {
+      const passed = { LISTEN_FDS: '2', LISTEN_PID: String(process.pid) };
+      const stored = { ...passed, LISTEN_FDNAMES: 'nbd5-0:nbd5-1' };
+      expect((await serve([url, '--device', 'auto'], stored)).front).to.equal('configured');
+      const both = { ...passed, LISTEN_FDNAMES: 'nbd5-0:nbd.socket' };
+      expect((await serve([url], both)).front).to.equal('activated');
+    });
+
     it('is not what was passed to another process', async () => {
       const environment = { LISTEN_FDS: '1', LISTEN_PID: '1' };
       expect((await serve([url], environment)).front).to.equal('configured');
+    });
+  });
+
+  describe('who may come in', () => {
+    it('is whom the options of the socket let in', async () => {
+      const options = ['--socket', '/run/d.sock', '--socket-mode', '0660', '--socket-group', 'kvm'];
+      const { spec } = await serve([url, ...options]);
+      expect(spec.places).to.deep.equal([{ path: '/run/d.sock', mode: 0o660, group: 'kvm' }]);
+    });
+
+    it('is this machine when there is an address to listen on, and no socket then', async () => {
+      const { spec } = await serve([url, '--listen', '127.0.0.1:9']);
+      expect(spec.places).to.deep.equal([{ address: '127.0.0.1', port: 9 }]);
+      expect(spec.socket).to.equal(undefined);
+    });
+
+    it('is nobody but the client that came along with --stdio', async () => {
+      expect((await serve([url, '--stdio'])).spec.places).to.deep.equal([]);
+    });
+
+    it('is named by option when it cannot be', async () => {
+      const error = await refusal(serve([url, '--listen', '10.0.0.1:9']));
+      expect(error.message).to.match(/^--listen: 10\.0\.0\.1 can be reached by others/);
     });
   });
 
@@ -132,6 +204,22 @@ describe('iserd serve', () => {
       const error = await refusal(serve([url, '--mutual-chap-secret-file', secretFile('theirs')]));
       expect(error.message).to.match(/belong together/);
     });
+  });
+
+  it('takes more portals of the target', async () => {
+    const { spec } = await serve([url, '--portal', '10.0.0.6', '--portal', '[fe80::1]:3261']);
+    expect(spec.sessions[0].portals).to.deep.equal([
+      { host: '10.0.0.5', port: 3260 },
+      { host: '10.0.0.6', port: 3260 },
+      { host: 'fe80::1', port: 3261 },
+    ]);
+  });
+
+  it('refuses a portal that is none, by the name of the option', async () => {
+    for (const portal of ['10.0.0.6:port', '10.0.0.6:0', 'fe80::1', '10.0.0.6,1', '']) {
+      const error = await refusal(serve([url, '--portal', portal]));
+      expect(error.message).to.match(/^--portal: must be "host"/);
+    }
   });
 
   it('carries every option into the session', async () => {
@@ -194,6 +282,12 @@ describe('the command line of iserd', () => {
     const error = await refusal(parseDaemonArguments(['serve', url, '--data-digest', 'md5']));
     expect(error).to.be.instanceOf(UsageError);
     expect(error.message).not.to.include('\n');
+  });
+
+  it('does not show a secret that stands where it does not belong', async () => {
+    const withSecret = url.replace('//', '//joe%sesame@');
+    const error = await refusal(parseDaemonArguments(['serve', withSecret, withSecret]));
+    expect(error.message).to.include('//joe@10.0.0.5').and.not.to.include('sesame');
   });
 
   it('does not turn the failure of a command into bad usage', () => {

@@ -42,6 +42,11 @@ describe('what the service manager is told', () => {
     expect(sent).to.deep.equal(['STOPPING=1\nEXTEND_TIMEOUT_USEC=1500']);
   });
 
+  it('is RELOADING while the process becomes its successor', () => {
+    create(0).reloading(5n);
+    expect(sent).to.deep.equal(['RELOADING=1\nMONOTONIC_USEC=5']);
+  });
+
   it('is WATCHDOG twice within its time while the lanes are alive', () => {
     create(2_000_000).ready('');
     expect(periodic?.periodMs).to.equal(1000);

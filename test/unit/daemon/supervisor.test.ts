@@ -1,11 +1,14 @@
 import { expect } from 'chai';
 import winston from 'winston';
 import { daemonStatus } from '../../../daemon/control/status.ts';
-import type { KernelAttachment, KernelDeviceRequest } from '../../../daemon/kernel-device.ts';
+import type { OwnedDevice, OwnedDeviceRequest } from '../../../daemon/restart/device-succession.ts';
 import type { SessionSpec } from '../../../daemon/lane/messages.ts';
+import type { ListenPlace } from '../../../daemon/socket-listener.ts';
 import { Supervisor } from '../../../daemon/supervisor.ts';
 import type { Volume } from '../../../daemon/volume.ts';
 import type { VolumeSpec } from '../../../daemon/volume-spec.ts';
+import { CodedError } from '../../../src/errors.ts';
+import { StopMode } from '../../../daemon/volume.ts';
 import { FakeLane } from '../../helpers/fake-lane.ts';
 
 const laneOptions = {
@@ -25,12 +28,14 @@ function spec(name: string, lanes = 1, more: Partial<VolumeSpec> = {}): VolumeSp
     lun: 1,
     readOnly: false,
     replacementTimeoutMs: 1000,
+    portals: [{ host: 'h', port: 3260 }],
   };
   return {
     name,
     target: 'iscsi://h/iqn.2026-11.test:d/1',
     device: undefined,
     socket: `/run/${name}`,
+    places: 'socket' in more ? [] : [`/run/${name}`],
     sessions: Array.from({ length: lanes }, () => session as unknown as SessionSpec),
     ...more,
   };
@@ -43,17 +48,27 @@ class Fixture {
   readonly record: string[] = [];
   readonly serving: string[] = [];
   readonly failures: Error[] = [];
-  readonly listeners = new Map<string | number, (fd: number) => void>();
-  readonly clientsClosed: (string | number)[] = [];
+  readonly listeners = new Map<ListenPlace, (fd: number) => void>();
+  readonly clientsClosed: ListenPlace[] = [];
+  readonly locked = new Set<string>();
+  lockedByOthers: string[] = [];
+  /** Of the device. */
+  users: string[] = [];
   attachment: Promise<void> = Promise.resolve();
-  attachRequest: KernelDeviceRequest | undefined;
+  attachRequest: OwnedDeviceRequest | undefined;
   clientsEnded = 0;
+  readonly logger = winston.createLogger({ silent: true });
   readonly supervisor: Supervisor;
 
-  constructor(maximumLanes: number, prepare: (lane: FakeLane) => void = () => undefined) {
+  constructor(
+    maximumLanes: number,
+    prepare: (lane: FakeLane) => void = () => undefined,
+    retries = false,
+  ) {
     this.supervisor = new Supervisor({
       lane: laneOptions,
       maximumLanes,
+      retries,
       createLane: (index, onEvent, onCrash) => {
         const lane = new FakeLane(index, onEvent, onCrash);
         prepare(lane);
@@ -61,7 +76,32 @@ class Fixture {
         return lane;
       },
       surroundings: {
-        kernelDevices: { attach: (request) => this.#attach(request) },
+        kernelDevices: {
+          attach: (request) => this.#attach(request),
+          giveUpExpired: (owner) => {
+            this.record.push(`give up ${owner}`);
+            return Promise.resolve();
+          },
+        },
+        locks: {
+          take: (subject) => {
+            if (this.lockedByOthers.includes(subject))
+              throw new CodedError('already-served', `${subject} is served by process 42`);
+            this.locked.add(subject);
+            return {
+              name: subject,
+              fd: 7,
+              release: () => {
+                this.locked.delete(subject);
+              },
+            };
+          },
+        },
+        legacy: {
+          add: (name) => {
+            this.record.push(`bequeath ${name}`);
+          },
+        },
         listeners: {
           listen: (where, onConnection) => {
             this.listeners.set(where, onConnection);
@@ -70,7 +110,9 @@ class Fixture {
                 this.clientsClosed.push(where);
               },
               close: () => {
-                this.record.push(`close ${where}`);
+                this.record.push(
+                  `close ${typeof where === 'object' ? JSON.stringify(where) : where}`,
+                );
                 this.listeners.delete(where);
               },
             };
@@ -80,7 +122,7 @@ class Fixture {
           this.clientsEnded++;
         },
       },
-      logger: winston.createLogger({ silent: true }),
+      logger: this.logger,
       onServing: (volume) => {
         this.serving.push(volume.spec.name);
       },
@@ -96,7 +138,7 @@ class Fixture {
     return volume;
   }
 
-  async #attach(request: KernelDeviceRequest): Promise<KernelAttachment> {
+  async #attach(request: OwnedDeviceRequest): Promise<OwnedDevice> {
     this.attachRequest = request;
     await request.serve(Array.from({ length: request.lanes }, (_, index) => 100 + index));
     await this.attachment;
@@ -104,7 +146,13 @@ class Fixture {
       index: 0,
       path: '/dev/nbd0',
       serverFds: [],
+      deadConnTimeoutSeconds: 60,
+      sizeBytes: () => Promise.resolve(undefined),
       resize: () => Promise.resolve(),
+      users: () => Promise.resolve(this.users),
+      leave: (sockets) => {
+        this.record.push(`leave ${sockets.join(',')}`);
+      },
       detach: () => {
         this.record.push('detach');
         return Promise.resolve(true);
@@ -162,6 +210,18 @@ describe('the supervisor', () => {
       expect([...failures.keys()]).to.deep.equal(['slow']);
       expect(fixture.volume('slow')).to.include({ state: 'failed', failure: 'no login in time' });
       expect(fixture.volume('quick').state).to.equal('serving');
+    });
+
+    it('and keeps one that cannot be started waiting for another attempt, when it is to be retried', async () => {
+      const refuse = (lane: FakeLane): void => {
+        lane.onOpen = () => Promise.reject(new Error('no login in time'));
+      };
+      const fixture = new Fixture(1, refuse, true);
+      await fixture.supervisor.start([spec('a')]);
+      expect(fixture.volume('a')).to.include({ state: 'waiting', failure: 'no login in time' });
+      await fixture.supervisor.stop();
+      expect(fixture.volume('a').state).to.equal('stopped');
+      expect(fixture.serving).to.deep.equal([]);
     });
 
     it('and refuses one whose sessions reach different logical units', async () => {
@@ -278,6 +338,100 @@ describe('the supervisor', () => {
     });
   });
 
+  describe('stops a volume whose device', () => {
+    async function serving(lanes = 1, more: Partial<VolumeSpec> = {}): Promise<Fixture> {
+      const fixture = new Fixture(lanes);
+      const device = { device: 'auto', socket: undefined, owner: 'us' };
+      await fixture.supervisor.start([spec('a', lanes, { ...device, ...more })]);
+      return fixture;
+    }
+
+    it('nobody uses, by detaching it', async () => {
+      const fixture = await serving();
+      await fixture.supervisor.stop();
+      expect(fixture.record).to.deep.equal(['detach']);
+    });
+
+    it('is in use, by leaving it with its sockets drained', async () => {
+      const fixture = await serving(2);
+      fixture.users = ['mounted on /mnt'];
+      await fixture.supervisor.stop();
+      expect(fixture.record).to.deep.equal(['leave 100,101']);
+      expect(fixture.lanes.map(({ calls }) => calls.slice(-2))).to.deep.equal([
+        ['drainSession', 'closeSession'],
+        ['drainSession', 'closeSession'],
+      ]);
+    });
+
+    it('is in use, without those sockets that could not be drained', async () => {
+      const fixture = await serving(2);
+      fixture.users = ['mounted on /mnt'];
+      fixture.lanes[0].drains = false;
+      await fixture.supervisor.stop();
+      expect(fixture.record).to.deep.equal(['leave ,101']);
+    });
+
+    it('is in use, by detaching it when told so', async () => {
+      for (const [more, mode] of [
+        [{ forceDetach: true }, StopMode.keepUsed],
+        [{}, StopMode.force],
+      ] as const) {
+        const fixture = await serving(1, more);
+        fixture.users = ['mounted on /mnt'];
+        await fixture.supervisor.stop(mode);
+        expect(fixture.record).to.deep.equal(['detach']);
+      }
+    });
+
+    it('is handed over, in use or not, together with its locks', async () => {
+      const fixture = await serving(1, { forceDetach: true });
+      await fixture.supervisor.stop(StopMode.handOver);
+      expect(fixture.record).to.deep.equal([
+        'leave 100',
+        'bequeath volume a (us h:3260)',
+        'bequeath iserd:a:naa.1',
+      ]);
+    });
+  });
+
+  describe('locks a volume that others could serve', () => {
+    const owned = (): VolumeSpec => spec('a', 1, { owner: 'us' });
+
+    it('by its name before the login, and by its backend identifier, until it stops', async () => {
+      let atLogin: string[] = [];
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => {
+          atLogin = [...fixture.locked];
+          return Promise.resolve();
+        };
+      });
+      await fixture.supervisor.start([owned()]);
+      expect(atLogin).to.deep.equal(['volume a (us h:3260)']);
+      expect([...fixture.locked]).to.deep.equal(['volume a (us h:3260)', 'iserd:a:naa.1']);
+      await fixture.supervisor.stop();
+      expect([...fixture.locked]).to.deep.equal([]);
+    });
+
+    for (const subject of ['volume a (us h:3260)', 'iserd:a:naa.1']) {
+      it(`and refuses one that another daemon has locked as ${subject}`, async () => {
+        const fixture = new Fixture(1);
+        fixture.lockedByOthers = [subject];
+        const failures = await fixture.supervisor.start([owned()]);
+        expect(failures.get('a')?.message).to.equal(`${subject} is served by process 42`);
+        expect(fixture.locked).to.have.property('size', 0);
+        expect(fixture.record).to.deep.equal([]);
+      });
+    }
+
+    it('and looks after the devices that a volume has left when it cannot be started', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => Promise.reject(new Error('refused'));
+      });
+      await fixture.supervisor.start([owned()]);
+      expect(fixture.record).to.deep.equal(['give up us']);
+    });
+  });
+
   describe('watches lanes', () => {
     it('and tells of one that crashes, unless it is stopping', async () => {
       const fixture = new Fixture(1);
@@ -305,6 +459,21 @@ describe('the supervisor', () => {
   });
 
   describe('reports', () => {
+    it('only once what several lanes say once', async () => {
+      const fixture = new Fixture(2);
+      await fixture.supervisor.start([spec('a'), spec('b')]);
+      const messages: string[] = [];
+      Object.assign(fixture.logger, {
+        log: (_level: string, message: string) => messages.push(message),
+      });
+      const fields = {};
+      for (const lane of fixture.lanes) {
+        lane.emit({ event: 'log', level: 'warn', message: 'scarce', fields, once: true });
+        lane.emit({ event: 'log', level: 'warn', message: 'again', fields });
+      }
+      expect(messages).to.deep.equal(['scarce', 'again', 'again']);
+    });
+
     it('what every volume is and does', async () => {
       const fixture = new Fixture(1, (lane) => {
         lane.onOpen = ({ volume }) =>
@@ -329,13 +498,14 @@ describe('the supervisor', () => {
       expect(lanes).to.have.length(1);
     });
 
-    it('a volume whose session has ended as failed', async () => {
+    it('a volume whose session has ended by itself as failed', async () => {
       const fixture = new Fixture(1);
-      await fixture.supervisor.start([spec('a')]);
-      fixture.lanes[0].sessionState = 'closed';
+      await fixture.supervisor.start([spec('a'), spec('b')]);
+      const message = 'another logical unit answers now';
+      fixture.lanes[0].emit({ event: 'sessionFailed', volume: 'a', session: 0, message });
       const { volumes } = await daemonStatus(fixture.supervisor);
-      expect(volumes[0].state).to.equal('failed');
-      expect(volumes[0].failure).to.match(/session 0 has ended/);
+      expect(volumes[0]).to.include({ state: 'failed', failure: message });
+      expect(volumes[1]).to.include({ state: 'serving', failure: null });
     });
   });
 });

@@ -77,6 +77,32 @@ describe('system calls', () => {
     });
   });
 
+  describe('lockFile', () => {
+    it('is held by one at a time, until the last copy of the descriptor is closed', () => {
+      const lock = system.lockFile(path);
+      const copy = system.duplicateFd(lock);
+      expect(errorOf(() => system.lockFile(path))).to.include({ code: 'EAGAIN', syscall: 'flock' });
+      system.closeFd(lock);
+      expect(errorOf(() => system.lockFile(path)).code).to.equal('EAGAIN');
+      system.closeFd(copy);
+      open.push(system.lockFile(path));
+    });
+
+    it('goes with a process that is killed', () => {
+      const script = `import { system } from './daemon/system.ts';
+        system.lockFile(process.argv[1]);
+        process.kill(process.pid, 'SIGKILL');`;
+      const argv = ['--import', 'tsx', '--input-type=module', '-e', script, path];
+      expect(spawnSync(process.execPath, argv).signal).to.equal('SIGKILL');
+      open.push(system.lockFile(path));
+    });
+
+    it('reports a directory that does not exist', () => {
+      const missing = join(directory, 'missing', 'lock');
+      expect(errorOf(() => system.lockFile(missing)).code).to.equal('ENOENT');
+    });
+  });
+
   describe('listenUnix', () => {
     it('accepts connections', (done) => {
       listen();
@@ -168,6 +194,27 @@ describe('system calls', () => {
         expect(stdout.trim()).to.be.oneOf(['done', 'EPERM', 'ENOMEM']);
       }
     });
+  });
+
+  it('locks memory without V8 ending the process when it gives some back', () => {
+    const script = `import { system } from './daemon/system.ts';
+      import { Worker } from 'node:worker_threads';
+      try { system.lockMemory(); } catch (error) { console.error(error.code); }
+      let kept;
+      for (let round = 0; round < 5; round++) {
+        kept = Array.from({ length: 100000 }, (_, i) => ({ i, text: String(i) }));
+        for (let i = 0; i < 50; i++) new Function('x', 'for (let j = 0; j < 2000; j++) x += ' + (round * 50 + i) + '; return x')(1);
+        kept = undefined;
+        gc();
+      }
+      const worker = new Worker('let a = []; for (let i = 0; i < 100000; i++) a.push({ i });', { eval: true });
+      worker.on('exit', (code) => console.log('done', code));`;
+    const { stdout } = spawnSync(
+      process.execPath,
+      ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', script],
+      { encoding: 'utf8' },
+    );
+    expect(stdout.trim()).to.equal('done 0');
   });
 
   describe('execute', () => {

@@ -62,6 +62,7 @@ describe('the status for people', () => {
             bytesRead: 1024,
             bytesWritten: 2048,
             errors: 9,
+            clientsDropped: 2,
           },
         ],
       },

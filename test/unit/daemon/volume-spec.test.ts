@@ -50,6 +50,18 @@ describe('the specification of a volume', () => {
     expect(specs()[0].target).to.equal('iser://[fe80::1]:3260/iqn.2026-11.test:disk/3');
   });
 
+  it('has the portal of the URL first, then the others, each once', () => {
+    const [{ sessions }] = specs(
+      'portals = ["10.0.0.6", "[fe80::2]:3261", "fe80.example:860", "[fe80::1]:3260", "10.0.0.6"]',
+    );
+    expect(sessions[0].portals).to.deep.equal([
+      { host: 'fe80::1', port: 3260 },
+      { host: '10.0.0.6', port: 3260 },
+      { host: 'fe80::2', port: 3261 },
+      { host: 'fe80.example', port: 860 },
+    ]);
+  });
+
   it('has no device when the file says none', () => {
     const [spec] = volumeSpecs(
       parseConfig(

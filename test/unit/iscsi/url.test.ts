@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ConfigurationError } from '../../../src/errors.ts';
-import { formatTargetUrl, parseTargetUrl } from '../../../src/iscsi/url.ts';
+import { formatTargetUrl, parseTargetUrl, withoutSecrets } from '../../../src/iscsi/url.ts';
 import type { TargetUrl } from '../../../src/iscsi/url.ts';
 
 const iqn = 'iqn.2026-01.org.example:disk';
@@ -122,6 +122,20 @@ describe('target URL', () => {
       expect(formatTargetUrl(parseTargetUrl(text))).to.equal(text);
     });
   }
+
+  it('loses its secret in any text, even when it is no URL at all', () => {
+    const texts = [
+      `iser://joe%geheim@h/${iqn}/0`,
+      `say "ISCSI://joe%geheim@[::1]:1/x" twice: iser://%geheim@h`,
+      'iscsi://joe%ge/geheim@h',
+      'iscsi://joe%geheim@geheim@h',
+      'iser://joe%geheim@',
+    ];
+    for (const text of texts) expect(withoutSecrets(text)).to.not.include('geheim');
+    expect(withoutSecrets(`iser://joe@h/${iqn}/0 100% of it@`)).to.equal(
+      `iser://joe@h/${iqn}/0 100% of it@`,
+    );
+  });
 
   it('makes a URL or a ConfigurationError of any text', () => {
     fc.assert(

@@ -56,6 +56,27 @@ describe('slab pool: sizes', () => {
     expect(() => pool.allocate(0)).to.throw('within limits');
   });
 
+  it('keeps room for large buffers that small ones cannot break up', () => {
+    const pool = newPool(4, { largeBytes: 2 * segmentBytes });
+    expect(pool.maximumLength).to.equal(2 * segmentBytes);
+    const small: number[] = [];
+    for (let buffer = pool.allocate(256); buffer !== noBuffer; buffer = pool.allocate(256)) {
+      small.push(buffer);
+    }
+    expect(small).to.have.length((2 * segmentBytes) / 512);
+    expect(pool.allocate(2 * segmentBytes)).to.equal(2 * segmentBytes);
+  });
+
+  it('gives a payload a segment of that room when there is no other', () => {
+    const pool = newPool(4, { largeBytes: 2 * segmentBytes });
+    for (let buffer = pool.allocate(256); buffer !== noBuffer;) buffer = pool.allocate(256);
+    const payload = pool.allocate(1024);
+    expect(pool.lengthOf(payload)).to.equal(segmentBytes);
+    expect(pool.allocate(2 * segmentBytes)).to.equal(noBuffer);
+    pool.release(payload);
+    expect(pool.allocate(2 * segmentBytes)).to.equal(2 * segmentBytes);
+  });
+
   it('starts at its offset and leaves a partial segment at the end alone', () => {
     const pool = new SlabPool({ offset: 1024, sizeBytes: 2 * segmentBytes + 100, segmentBytes });
     const buffers = [pool.allocate(segmentBytes), pool.allocate(segmentBytes)];

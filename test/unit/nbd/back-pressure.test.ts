@@ -148,6 +148,33 @@ describe('NBD back-pressure', () => {
     fixture.expectNothingLeft();
   });
 
+  it('does not sit on memory while it waits, so that clients with large writes cannot block each other', () => {
+    // Six segments of 256 KiB, two of them for connections, and payloads of one to three.
+    const fixture = new NbdFixture({
+      poolBytes: 6 * 256 * 1024,
+      limits: { bytesInFlight: 512 * 1024, requests: 16 },
+    });
+    const clients = Array.from({ length: 6 }, () => fixture.attach());
+    const each = 12;
+    clients.forEach((client, index) => {
+      for (let i = 0; i < each; i++) {
+        const length = 65_536 * (1 + ((index * 5 + i * 3) % 10));
+        client.send(write(BigInt(i), 0, new Uint8Array(length)));
+      }
+    });
+    const answered = clients.map(() => 0);
+    for (let round = 0; round < 200; round++) {
+      fixture.reactor.run();
+      fixture.pool.flushWaiters();
+      clients.forEach((client, index) => {
+        answered[index] += parseReplies(client.peer.take()).length;
+      });
+    }
+    expect(answered).to.deep.equal(clients.map(() => each));
+    for (const client of clients) client.exchange(disconnect);
+    fixture.expectNothingLeft();
+  });
+
   it('waits for pool memory during the handshake', () => {
     const fixture = new NbdFixture({ poolBytes: 512 * 1024 });
     const hog = fixture.pool.allocate(256 * 1024);

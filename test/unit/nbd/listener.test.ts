@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { NbdListener } from '../../../src/nbd/listener.ts';
+import { FakeTimers } from '../../helpers/fake-timers.ts';
 import { FakeReactor } from '../../../src/reactor/fake-reactor.ts';
 
 describe('NBD listener', () => {
@@ -8,13 +9,15 @@ describe('NBD listener', () => {
     const socket = reactor.listenerSocket();
     const accepted: number[] = [];
     const errors: number[] = [];
+    const timers = new FakeTimers();
     const listener = new NbdListener(socket.fd, {
       reactor,
       maximumClients,
       onConnection: (fd) => accepted.push(fd),
       onAcceptError: (errno) => errors.push(errno),
+      timers,
     });
-    return { reactor, socket, listener, accepted, errors };
+    return { reactor, socket, listener, timers, accepted, errors };
   }
 
   it('hands over the socket of every client', () => {
@@ -58,6 +61,39 @@ describe('NBD listener', () => {
     reactor.run();
     expect(errors).to.deep.equal([24]);
     expect(accepted).to.have.lengthOf(1);
+  });
+
+  it('tries again while there are no descriptors, and says so once', () => {
+    const { reactor, socket, timers, errors } = listen(2);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      socket.fail(24);
+      reactor.run();
+      timers.advance(500);
+    }
+    expect(reactor.descriptorsFreed).to.equal(3);
+    expect(errors).to.deep.equal([24]);
+    socket.connect();
+    socket.fail(24);
+    reactor.run();
+    expect(errors).to.deep.equal([24, 24]);
+  });
+
+  it('tries again when a client has gone', () => {
+    const { reactor, socket, listener } = listen(2);
+    socket.connect();
+    socket.fail(24);
+    reactor.run();
+    listener.clientClosed();
+    expect(reactor.descriptorsFreed).to.equal(1);
+  });
+
+  it('tries no more once it is closed', () => {
+    const { reactor, socket, listener, timers } = listen(2);
+    socket.fail(24);
+    reactor.run();
+    listener.close();
+    timers.advance(10_000);
+    expect(reactor.descriptorsFreed).to.equal(0);
   });
 
   it('closes once', () => {

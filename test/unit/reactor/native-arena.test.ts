@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
 import { NativeReactor } from '../../../src/reactor/native-reactor.ts';
 import { loadNative } from '../../../src/reactor/native.ts';
 
@@ -41,6 +42,23 @@ describe('native arena', () => {
     expect(bytes[page - 1]).to.equal(0xaa);
     expect(bytes[2 * page]).to.equal(0xaa);
     arena.discard(0, 0);
+    arena.close();
+  });
+
+  it('gives discarded pages back to the kernel although it is locked in memory', () => {
+    const pages = 256;
+    const arena = new Arena(pages * page, false);
+    new Uint8Array(arena.buffer).fill(1);
+    expect(mapping(arena.base).Rss).to.equal((pages * page) / 1024);
+    arena.discard(0, (pages - 1) * page);
+    expect(mapping(arena.base).Rss).to.equal(page / 1024);
+    arena.close();
+  });
+
+  it('is locked in memory as far as the limit allows, and what is untouched takes none', () => {
+    const arena = new Arena(4 * page, false);
+    new Uint8Array(arena.buffer)[page] = 1;
+    expect(mapping(arena.base)).to.deep.equal({ Rss: page / 1024, Locked: page / 1024 });
     arena.close();
   });
 
@@ -96,3 +114,12 @@ describe('native arena', () => {
     expect(() => new native.Reactor(arena, 4, 0, () => 0)).to.throw(/arena is closed/);
   });
 });
+
+/** Figures of the mapping at an address, in KiB (proc(5), smaps). */
+function mapping(base: bigint): { Rss: number; Locked: number } {
+  const text = readFileSync('/proc/self/smaps', 'utf8');
+  const start = text.search(new RegExp(`^0*${base.toString(16)}-`, 'm'));
+  const figure = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text.slice(start))?.[1]);
+  return { Rss: figure('Rss'), Locked: figure('Locked') };
+}

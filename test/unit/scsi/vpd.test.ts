@@ -28,6 +28,11 @@ describe('vital product data', () => {
     expect(parseUnitSerialNumber(page(0x80, [0x41, 0x07, 0xff]))).to.equal('A??');
   });
 
+  it('page 80h gives no more than 255 characters of a serial number without end', () => {
+    const serial = new Array<number>(60_000).fill(0x53);
+    expect(parseUnitSerialNumber(page(0x80, serial))).to.equal('S'.repeat(255));
+  });
+
   it('a page other than the one asked for is refused', () => {
     expect(() => parseUnitSerialNumber(page(0x83, []))).to.throw(ProtocolError, 'PAGE CODE');
   });

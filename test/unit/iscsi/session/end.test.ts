@@ -45,9 +45,9 @@ describe('session task management', () => {
   it('ends an aborted command whose deadline has passed, but not before the target has let go of it', async () => {
     const fixture = new SessionFixture();
     const target = await fixture.up();
-    fixture.submit(0x28, { read: 512, deadlineMs: fixture.timers.now() + 3000 });
+    fixture.submit(0x28, { read: 512, deadlineMs: fixture.timers.now() + 1500 });
     target.take();
-    fixture.timers.advance(4000);
+    fixture.timers.advance(2000);
     expect(fixture.outcomes).to.deep.equal([]);
     target.taskManagementResponse(target.takeOne(), 0);
     expect(fixture.outcomes).to.deep.equal([TaskOutcome.deadlineExceeded]);
@@ -412,13 +412,13 @@ describe('session single commands', () => {
     const fixture = new SessionFixture({ taskCapacity: 1, queueDepth: 8 });
     const target = await fixture.up();
     fixture.submit();
-    const results = [1, 2, 3].map(() => fixture.session.execute(Uint8Array.of(0), 0));
+    const results = [1, 2, 3, 4, 5].map(() => fixture.session.execute(Uint8Array.of(0), 0));
     const first = target.take();
-    expect(first).to.have.length(3);
+    expect(first).to.have.length(5);
     for (const command of first) target.answer(command);
     target.answer(target.takeOne());
     const done = await Promise.all(results);
-    expect(done.map(({ outcome }) => outcome)).to.deep.equal([0, 0, 0]);
+    expect(done.map(({ outcome }) => outcome)).to.deep.equal([0, 0, 0, 0, 0]);
   });
 
   it('waits for memory when it needs a large buffer', async () => {

@@ -194,7 +194,7 @@ describe('session login', () => {
     const target = await fixture.nextConnection();
     expect(asked).to.deep.equal(['lost.example', 'b.example']);
     target.login();
-    expect(fixture.session.state).to.equal('up');
+    expect(fixture.kinds('logged-in')).to.have.length(1);
     expect(fixture.kinds('no-portal')).to.have.length(1);
   });
 
@@ -245,23 +245,75 @@ describe('session login', () => {
     expect(fixture.session.state).to.equal('closed');
   });
 
-  it('falls back to the CHAP algorithm that the login engine asks for', async () => {
-    const fixture = new SessionFixture({
-      login: {
-        ...loginTemplate,
-        chap: { user: 'u', secret: new TextEncoder().encode('a secret of 16 b') },
-      },
-    });
-    const target = await fixture.begin();
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const chapLogin = {
+    ...loginTemplate,
+    chap: { user: 'u', secret: encode('a secret of 16 b') },
+  };
+
+  /** Up to our CHAP response, which is left unanswered. */
+  function challenge(target: ScriptedTarget, algorithm: number): void {
     target.transport.events.onConnected();
-    const encode = (text: string) => new TextEncoder().encode(text);
     const offer = target.takeOne();
     expect(new TextDecoder().decode(offer.data)).to.contain('AuthMethod=CHAP');
     target.transport.deliver(target.bhs(0x23, 0x00, offer.itt), encode('AuthMethod=CHAP\0'));
     const list = target.takeOne();
-    expect(new TextDecoder().decode(list.data)).to.match(/CHAP_A=.*,.*5/);
-    const challenge = `CHAP_A=6\0CHAP_I=1\0CHAP_C=0x${'ab'.repeat(16)}\0`;
-    target.transport.deliver(target.bhs(0x23, 0x00, list.itt), encode(challenge));
+    expect(new TextDecoder().decode(list.data)).to.match(/CHAP_A=.*5/);
+    const keys = `CHAP_A=${algorithm}\0CHAP_I=1\0CHAP_C=0x${'ab'.repeat(16)}\0`;
+    target.transport.deliver(target.bhs(0x23, 0x00, list.itt), encode(keys));
+  }
+
+  it('takes a connection closed instead of an answer to CHAP for a lost refusal, the second time for good', async () => {
+    const fixture = new SessionFixture({ login: chapLogin });
+    const target = await fixture.begin();
+    challenge(target, 6);
+    target.transport.close('peer-closed');
+    const second = await fixture.nextConnection();
+    challenge(second, 6);
+    second.transport.close('peer-closed');
+    await settle();
+    expect(fixture.startError).to.have.property('code', 'LOGIN_AUTHENTICATION_UNANSWERED');
+    expect(fixture.startError?.message).to.contain('probably refused the authentication');
+    expect(fixture.session.state).to.equal('closed');
+  });
+
+  it('tries again after one such close', async () => {
+    const fixture = new SessionFixture({ login: chapLogin });
+    const target = await fixture.begin();
+    challenge(target, 6);
+    target.transport.close('peer-closed');
+    const second = await fixture.nextConnection();
+    second.transport.close('connect-refused');
+    const third = await fixture.nextConnection(1000);
+    challenge(third, 6);
+    const operational = (request: number) => {
+      third.transport.deliver(third.bhs(0x23, 0x81, request), encode(''));
+    };
+    operational(third.takeOne().itt);
+    third.answerLogin();
+    await settle();
+    expect(fixture.session.state).to.equal('up');
+  });
+
+  it('says what the target has said, when later attempts do not even get a connection', async () => {
+    const fixture = new SessionFixture({ login: chapLogin, timeouts: { startTimeoutMs: 5000 } });
+    const target = await fixture.begin();
+    challenge(target, 6);
+    target.answerLogin({ statusClass: 2, statusDetail: 1 });
+    for (let second = 0; second < 6; second++) {
+      fixture.timers.advance(1000);
+      await settle();
+      if (!fixture.transport.closed) fixture.transport.close('connect-refused');
+    }
+    await settle();
+    expect(fixture.startError).to.have.property('code', 'START_TIMEOUT');
+    expect(fixture.startError?.message).to.contain('authentication failure');
+  });
+
+  it('falls back to the CHAP algorithm that the login engine asks for', async () => {
+    const fixture = new SessionFixture({ login: chapLogin });
+    const target = await fixture.begin();
+    challenge(target, 6);
     target.answerLogin({ statusClass: 2, statusDetail: 1 });
     const second = await fixture.nextConnection();
     second.transport.events.onConnected();

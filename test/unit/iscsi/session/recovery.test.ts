@@ -116,7 +116,10 @@ describe('session recovery', () => {
     const second = await fixture.nextConnection();
     expect(second.transport.portal?.port).to.equal(2);
     relogin(second);
-    fixture.timers.advance(11_000);
+    for (let passed = 0; passed < 11; passed++) {
+      fixture.timers.advance(1000);
+      second.nopIn();
+    }
     second.transport.close('peer-closed');
     const third = await fixture.nextConnection();
     expect(third.transport.portal?.port).to.equal(2);
@@ -140,11 +143,76 @@ describe('session recovery', () => {
   });
 });
 
+describe('a session with a replacement timeout of 0', () => {
+  const timeouts = { replacementTimeoutMs: 0 };
+
+  it('ends what was outstanding, what waits and what comes at once when the connection is lost', async () => {
+    const fixture = new SessionFixture({ timeouts, queueDepth: 1 });
+    const target = await fixture.up();
+    fixture.submit(0x2a);
+    fixture.submit(0x2a);
+    expect(target.take()).to.have.length(1);
+    target.transport.close('peer-closed');
+    expect(fixture.outcomes).to.deep.equal(new Array(2).fill(TaskOutcome.deadlineExceeded));
+    fixture.submit(0x28);
+    expect(fixture.done, 'not from within the call').to.have.length(2);
+    fixture.timers.advance(0);
+    expect(fixture.outcomes[2]).to.equal(TaskOutcome.deadlineExceeded);
+  });
+
+  it('serves again when it is up again, and does not hurry a target that is there', async () => {
+    const fixture = new SessionFixture({ timeouts });
+    const target = await fixture.up();
+    target.transport.close('peer-closed');
+    const next = await fixture.nextConnection();
+    relogin(next);
+    fixture.submit(0x2a);
+    const command = next.takeOne();
+    for (let second = 0; second < 20; second++) {
+      fixture.timers.advance(1000);
+      next.nopIn();
+    }
+    expect(next.take(), 'no abort').to.have.length(0);
+    next.answer(command);
+    expect(fixture.outcomes).to.deep.equal([TaskOutcome.answered]);
+  });
+
+  it('lets requests wait while it renews its connection by plan, unless that fails', async () => {
+    for (const fails of [false, true]) {
+      const fixture = new SessionFixture({ timeouts, maxReplyless: 1 });
+      const target = await fixture.up();
+      target.nopIn(1);
+      target.take();
+      fixture.timers.advance(500);
+      const logout = target.takeOne();
+      expect(logout.opcode).to.equal(0x06);
+      fixture.submit(0x2a);
+      target.logoutResponse(logout);
+      const next = await fixture.nextConnection();
+      expect(fixture.outcomes).to.deep.equal([]);
+      if (fails) next.transport.close('connect-refused');
+      else relogin(next);
+      expect(fixture.outcomes).to.deep.equal(fails ? [TaskOutcome.deadlineExceeded] : []);
+      expect(next.takeCommands()).to.have.length(fails ? 0 : 1);
+    }
+  });
+
+  it('does not repeat a command that had to be aborted', async () => {
+    const fixture = new SessionFixture({ timeouts: { ...timeouts, commandTimeoutMs: 2000 } });
+    const target = await fixture.up();
+    fixture.submit(0x2a);
+    target.take();
+    fixture.timers.advance(3000);
+    target.taskManagementResponse(target.takeOne(), 0);
+    expect(fixture.outcomes).to.deep.equal([TaskOutcome.deadlineExceeded]);
+  });
+});
+
 describe('session keepalive', () => {
-  it('pings after five idle seconds with a tag of its own, once', async () => {
+  it('pings after three idle seconds with a tag of its own, once', async () => {
     const fixture = new SessionFixture();
     const target = await fixture.up();
-    fixture.timers.advance(4500);
+    fixture.timers.advance(2500);
     expect(target.take()).to.have.length(0);
     fixture.timers.advance(1000);
     const ping = target.takeOne();
@@ -169,21 +237,52 @@ describe('session keepalive', () => {
   it('takes a target for dead that is silent for five seconds after a ping', async () => {
     const fixture = new SessionFixture();
     const target = await fixture.up();
-    fixture.timers.advance(11_000);
+    fixture.timers.advance(4000);
+    expect(target.takeOne().opcode).to.equal(0x00);
+    fixture.timers.advance(4000);
+    expect(target.transport.disconnected).to.equal(undefined);
+    fixture.timers.advance(1000);
     expect(target.transport.disconnected?.end).to.equal('nop-timeout');
+  });
+
+  for (const phaseMs of [0, 1, 250, 499]) {
+    it(`notices a dead peer within ten seconds, whether or not it was idle (${phaseMs} ms after a sweep)`, async () => {
+      for (const outstanding of [true, false]) {
+        const fixture = new SessionFixture();
+        const target = await fixture.up();
+        fixture.timers.advance(phaseMs);
+        if (outstanding) fixture.submit();
+        target.nopIn();
+        fixture.timers.advance(9000);
+        expect(target.transport.disconnected?.end).to.equal('nop-timeout');
+      }
+    });
+  }
+
+  it('takes data for a sign of life that the session itself does not see', async () => {
+    const fixture = new SessionFixture();
+    const target = await fixture.up();
+    fixture.submit(0x28, { read: 512 });
+    target.take();
+    for (let second = 0; second < 30; second++) {
+      fixture.timers.advance(1000);
+      target.transport.heard++;
+    }
+    expect(target.transport.disconnected).to.equal(undefined);
+    expect(target.take()).to.have.length(0);
   });
 
   it('takes a target that answers anything for alive, and pings again after the answer', async () => {
     const fixture = new SessionFixture();
     const target = await fixture.up();
-    fixture.timers.advance(6000);
+    fixture.timers.advance(4000);
     const ping = target.takeOne();
     fixture.timers.advance(4000);
     target.nopIn();
     fixture.timers.advance(4000);
     expect(target.transport.disconnected).to.equal(undefined);
     target.pong(ping);
-    fixture.timers.advance(6000);
+    fixture.timers.advance(4000);
     expect(target.takeOne().opcode).to.equal(0x00);
   });
 
@@ -232,7 +331,7 @@ describe('session keepalive', () => {
     const fixture = new SessionFixture();
     const target = await fixture.up();
     target.transport.starved = true;
-    fixture.timers.advance(7000);
+    fixture.timers.advance(5000);
     target.transport.starved = false;
     fixture.timers.advance(500);
     expect(target.take()).to.have.length(1);

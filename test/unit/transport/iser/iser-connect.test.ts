@@ -211,6 +211,60 @@ describe('an iSER transport ending', () => {
     expectNothingLeft(iser);
   });
 
+  it('tells whoever keeps registrations when it has let go of them, and whether the device is going', () => {
+    for (const deviceRemoved of [false, true]) {
+      const iser = new IserFixture().fullFeature();
+      iser.command({ readLength: 4096 });
+      iser.peer.cmEvent(deviceRemoved ? FakeCmEvent.deviceRemoval : FakeCmEvent.disconnected);
+      iser.ended();
+      const [{ domain }] = iser.domainsLeft;
+      expect(iser.domainsLeft).to.deep.equal([{ domain, deviceRemoved, inUse: 0 }]);
+    }
+  });
+
+  it('hears of the removal of its device also when it has lost its peer before', () => {
+    const iser = new IserFixture().fullFeature();
+    iser.peer.cmEvent(FakeCmEvent.disconnected);
+    iser.peer.cmEvent(FakeCmEvent.deviceRemoval);
+    expect(iser.ended()?.end).to.equal(ConnectionEnd.peerClosed);
+    expect(iser.domainsLeft[0]).to.include({ deviceRemoved: true });
+  });
+
+  it('hears what the target said in the login before it disconnected, whichever is reported first', () => {
+    const iser = new IserFixture().connect();
+    const itt = iser.itt(iser.queue(0x03));
+    iser.reactor.run();
+    iser.events.hooks.onPdu = () => {
+      iser.transport.disconnect(ConnectionEnd.loginFailed, 'refused');
+    };
+    iser.peer.cmEvent(FakeCmEvent.disconnected);
+    iser.peer.send(iserMessage({ opcode: 0x23, itt }));
+    expect(iser.ended()?.end).to.equal(ConnectionEnd.peerClosed);
+    expect(iser.events.pdus).to.have.lengthOf(1);
+    expectNothingLeft(iser);
+  });
+
+  it('delivers nothing after the target has disconnected in the full feature phase', () => {
+    const iser = new IserFixture().fullFeature();
+    const itt = iser.itt(iser.queue(0x00));
+    iser.reactor.run();
+    iser.peer.cmEvent(FakeCmEvent.disconnected);
+    iser.peer.send(iserMessage({ opcode: 0x20, itt }));
+    iser.ended();
+    expect(iser.events.pdus).to.deep.equal([]);
+    expectNothingLeft(iser);
+  });
+
+  it('has no protection domain to leave when the address was never resolved', () => {
+    const iser = new IserFixture();
+    iser.reactor.onRdmaOpen = (peer) => {
+      peer.script.resolveAddress = { event: FakeCmEvent.addrError, status: -110 };
+    };
+    iser.connect();
+    iser.ended();
+    expect(iser.domainsLeft).to.deep.equal([]);
+  });
+
   it('ends with address-changed when the address moves', () => {
     const iser = new IserFixture().fullFeature();
     iser.peer.cmEvent(FakeCmEvent.addrChange);

@@ -95,7 +95,7 @@ describe('a TCP transport ending', () => {
     tcp.transport.queuePdu(pdu);
     tcp.transport.freePdu(pdu);
     expect(tcp.transport.newPdu()).to.equal(-1);
-    tcp.transport.prepareFullFeature({} as never);
+    tcp.transport.prepareFullFeature();
     tcp.transport.enterFullFeature({} as never);
     tcp.transport.onReceived(10, 0);
     tcp.transport.onSent(pdu, 0);

@@ -27,6 +27,15 @@ describe('Data-In over TCP', () => {
     expect(placed(tcp, 70_000)).to.deep.equal(data);
   });
 
+  it('counts as heard, though nobody is told of it', () => {
+    const tcp = new TcpFixture().fullFeature();
+    const itt = tcp.itt(tcp.command({ readLength: 512 }));
+    const before = tcp.transport.heard;
+    tcp.receive(targetPdu({ opcode: 0x25, flags: 0, itt }, pattern(100)));
+    expect(tcp.transport.heard).to.be.greaterThan(before);
+    expect(tcp.events.pdus).to.deep.equal([]);
+  });
+
   it('with the S bit is reported after its data is in place, without a data segment', () => {
     const tcp = new TcpFixture().fullFeature();
     const pdu = tcp.command({ readLength: 512 });

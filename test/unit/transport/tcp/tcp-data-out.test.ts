@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { BhsFields, InitiatorPdu } from '../../../helpers/target-pdus.ts';
 import { concat, targetPdu } from '../../../helpers/target-pdus.ts';
 import { type CommandData, taskMemory, TcpFixture } from '../../../helpers/tcp-fixture.ts';
-import { defaultParameters, pattern } from '../../../helpers/transport-fixture.ts';
+import { pattern } from '../../../helpers/transport-fixture.ts';
 
 function r2t(tcp: TcpFixture, pdu: number, fields: Partial<BhsFields> = {}): Uint8Array {
   const itt = tcp.itt(pdu);
@@ -54,7 +54,7 @@ describe('a TCP transport sending', () => {
     const login = new TcpFixture().connect();
     const request = { offset: taskMemory, length: 5 };
     login.queue(0x03, request);
-    login.transport.prepareFullFeature({ ...defaultParameters, headerDigest: true });
+    login.transport.prepareFullFeature();
     login.queue(0x03, request);
     expect(login.sent()).to.have.length(2);
 
