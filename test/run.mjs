@@ -93,10 +93,14 @@ const layers = {
     ]),
   sanitize: () => counted(['bash', 'native/sanitize.sh']),
   integration: () => counted([...mocha, '--timeout', '120000', 'test/integration/**/*.test.ts']),
-  /** Two boots: what breaks targets and devices on purpose cannot harm the rest. */
+  /** What breaks targets and devices on purpose cannot harm the rest, nor each other: every file of faults has its own boot. */
   vm: async () => {
     const counts = { passed: 0, failed: 0, skipped: 0 };
-    for (const files of ['test/vm/*.test.ts', 'test/vm/faults/*.test.ts']) {
+    for (const files of [
+      'test/vm/*.test.ts',
+      ...(await filesUnder('test/vm/faults', '.test.ts')),
+    ]) {
+      console.log(`\n  boot for ${files}`);
       const boot = await counted([
         ...['test/vm/run.sh', '-m', '4096', '-t', '2200', 'bash', 'test/vm/guest/prepared.sh'],
         ...[...mocha, '--timeout', '300000', files],

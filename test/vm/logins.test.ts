@@ -116,6 +116,8 @@ for (const way of ways) {
           hugePages: false,
           spinMicroseconds: 0,
           requestCapacity: 16,
+          lanes: 1,
+          sessions: 1,
         },
         () => undefined,
       );

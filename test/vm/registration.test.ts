@@ -10,7 +10,8 @@ const mebibyte = 2 ** 20;
 const overIser = ways.filter(({ transport }) => transport === 'iser');
 /** `cache` is what every other test uses. */
 const strategies = [
-  { strategy: 'static', pinned: [256 * mebibyte, 256 * mebibyte] },
+  // The arena, and what is set apart for sessions.
+  { strategy: 'static', pinned: [256 * mebibyte, 288 * mebibyte] },
   { strategy: 'copy', pinned: [16 * mebibyte, 64 * mebibyte] },
   { strategy: 'per-io', pinned: [0, 16 * mebibyte] },
 ] as const;

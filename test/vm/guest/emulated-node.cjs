@@ -5,6 +5,10 @@
 'use strict';
 const v8 = require('node:v8');
 
-for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering', '--no-wasm-lazy-compilation']) {
+for (const flag of [
+  '--no-wasm-tier-up',
+  '--no-wasm-dynamic-tiering',
+  '--no-wasm-lazy-compilation',
+]) {
   v8.setFlagsFromString(flag);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { callControl } from '../../../daemon/control/client.ts';
 import { statusSchema, type Status } from '../../../daemon/control/protocol.ts';
 import { IserdProcess, type Finished } from '../../helpers/programs.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 import { initiatorOptions, targets } from './machine.ts';
 
 /** Those that a failing test may have to do with. */
@@ -77,6 +78,31 @@ export class ServedVolume {
 
   async sessionState(): Promise<string> {
     return (await this.status()).volumes[0].sessions[0].state;
+  }
+
+  get pid(): number {
+    return this.#running.child.pid ?? -1;
+  }
+
+  /** SIGKILL, and the end that follows. */
+  kill(): Promise<Finished> {
+    return this.#running.stop('SIGKILL');
+  }
+
+  /** By SIGUSR2 or `iserctl restart`: resolves when the process is ready again, as its own successor. */
+  async restartInPlace(by: 'signal' | 'control socket'): Promise<void> {
+    const iserd = this.#running;
+    const before = iserd.timesReady;
+    if (by === 'signal') iserd.child.kill('SIGUSR2');
+    else await callControl(this.controlSocket, 'restart');
+    await waitUntil(
+      'the successor is ready',
+      () => {
+        if (!this.isRunning) throw new Error(`iserd has ended:\n${iserd.log}`);
+        return iserd.timesReady > before;
+      },
+      180_000,
+    );
   }
 
   /** SIGTERM, and the end that follows. */

@@ -1,0 +1,206 @@
+/** Over iSER: too little memory may be locked, the connection is lost again and again, the kernel has no NBD client. */
+import { expect } from 'chai';
+import { chmodSync } from 'node:fs';
+import { Lane } from '../../../daemon/lane/lane.ts';
+import { callControl } from '../../../daemon/control/client.ts';
+import { statusSchema, type Status } from '../../../daemon/control/protocol.ts';
+import type { SessionSpec } from '../../../daemon/lane/messages.ts';
+import { makeIsid } from '../../../src/iscsi/isid.ts';
+import { parseTargetUrl } from '../../../src/iscsi/url.ts';
+import { DaemonFixture, type Watched } from '../../helpers/daemon-fixture.ts';
+import { iserdPath, run, runOk } from '../../helpers/programs.ts';
+import { openFds, ReconnectingSession, residentBytes } from '../../helpers/reconnect-cycles.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+import { initiatorOptions, targets, ways } from '../guest/machine.ts';
+
+const mebibyte = 2 ** 20;
+const overIser = ways.filter(({ transport }) => transport === 'iser');
+const fixture = DaemonFixture.perTest();
+
+afterEach('show at once what failed', function () {
+  if (this.currentTest?.state !== 'failed') return;
+  console.log(this.currentTest.err?.message.replaceAll(/^/gm, '    ! '));
+});
+
+/** `iserd serve` as nobody, who may lock so many bytes. */
+async function serveAsNobody(url: string, memlockBytes: number, ...options: readonly string[]) {
+  const directory = fixture.directory();
+  chmodSync(directory, 0o777);
+  const socket = `${directory}/nbd`;
+  const control = `${directory}/control`;
+  const daemon = fixture.spawn('prlimit', [
+    `--memlock=${memlockBytes}:${memlockBytes}`,
+    ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+    ...[process.execPath, iserdPath, 'serve', await targets.variable(url), ...initiatorOptions()],
+    ...['--socket', socket, '--control-socket', control, ...options],
+  ]);
+  const status = async (): Promise<Status> =>
+    statusSchema.parse(await callControl(control, 'status'));
+  return { daemon, status, uri: `nbd+unix:///serve?socket=${socket}` };
+}
+
+async function ready(daemon: Watched): Promise<void> {
+  const { child } = daemon;
+  await waitUntil(
+    'iserd is ready',
+    () => {
+      if (child.exitCode !== null) throw new Error(`iserd ended:\n${daemon.stderr}`);
+      return daemon.stdout.includes('ready ');
+    },
+    90_000,
+  );
+}
+
+for (const way of overIser) {
+  describe(`little memory may be locked: ${way.name}`, () => {
+    // tgtd 1.0.85 ends when a connection is given up before its login, as this one is.
+    if (way.target === 'LIO') {
+      it('too little for a connection is an error that names the limit and how to raise it', async () => {
+        const { daemon } = await serveAsNobody(way.url, 64 * 1024, '--login-timeout', '2');
+        const { code, stderr } = await daemon.ended;
+        expect(code).to.equal(1);
+        expect(stderr).to.match(
+          /error: volume serve: .*ENOMEM|error: volume serve: .*Cannot allocate memory/,
+        );
+        expect(stderr).to.match(/RLIMIT_MEMLOCK allows 64 KiB.*LimitMEMLOCK/);
+      });
+    }
+
+    it('enough for one only makes requests take turns', async () => {
+      const { daemon, status, uri } = await serveAsNobody(way.url, 6 * mebibyte);
+      await ready(daemon);
+      expect(daemon.stderr).to.include('RLIMIT_MEMLOCK lowers the pin limit');
+      await runOk('fio', [
+        ...['--name=verify', '--ioengine=nbd', `--uri=${uri}`, '--rw=randwrite', '--size=24m'],
+        ...['--bssplit=4k/40:64k/30:512k/20:1m/10', '--iodepth=16', '--serialize_overlap=1'],
+        ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0'],
+      ]);
+      const { lanes, volumes } = await status();
+      const [registration] = lanes[0].registrations;
+      expect(registration.pinnedBytes).to.be.at.most(6 * mebibyte);
+      expect(registration.evictions).to.be.greaterThan(0);
+      expect(volumes[0].sessions[0]).to.include({ errors: 0, reconnects: 0 });
+      daemon.child.kill('SIGTERM');
+      const { code, stderr } = await daemon.ended;
+      expect(code, stderr).to.equal(0);
+    });
+  });
+}
+
+/** Verbs objects of this process, by kind. */
+async function verbsObjects(): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const kind of ['pd', 'cq', 'qp', 'cm_id', 'mr']) {
+    const listed = JSON.parse(await runOk('rdma', ['-j', 'resource', 'show', kind])) as {
+      pid?: number;
+    }[];
+    counts[kind] = listed.filter(({ pid }) => pid === process.pid).length;
+  }
+  return counts;
+}
+
+const cycles = Number(process.env['ISERD_RECONNECT_CYCLES'] ?? 100);
+const warmUp = 20;
+/** What a heap may grow by between two collections. */
+const allowedGrowthBytes = 48 * mebibyte;
+
+function specFor(url: string): SessionSpec {
+  const { transport, host, port, targetName = '', lun = 0 } = parseTargetUrl(url);
+  const milliseconds = 30_000;
+  return {
+    volume: 'cycles',
+    transport,
+    portals: [{ host, port }],
+    targetName,
+    lun,
+    initiatorName: initiatorOptions()[1],
+    isid: makeIsid(0x654321, 7),
+    headerDigest: 'none',
+    dataDigest: 'none',
+    readOnly: false,
+    replacementTimeoutMs: Infinity,
+    commandTimeoutMs: milliseconds,
+    loginTimeoutMs: milliseconds,
+    startTimeoutMs: milliseconds,
+    nopIntervalMs: 5000,
+    nopTimeoutMs: 5000,
+  };
+}
+
+for (const way of overIser) {
+  describe(`${cycles} reconnects: ${way.name}`, function () {
+    this.timeout(3_600_000);
+
+    it('leave queue pairs, registrations, descriptors and memory as they were', async () => {
+      const lane = new Lane(
+        {
+          registration: 'cache',
+          pinLimitBytes: 16 * mebibyte,
+          arenaBytes: 16 * mebibyte,
+          hugePages: false,
+          spinMicroseconds: 0,
+          requestCapacity: 16,
+          lanes: 1,
+          sessions: 1,
+        },
+        () => undefined,
+      );
+      fixture.onCleanUp(() => lane.handlers.close({}));
+      const reconnecting = new ReconnectingSession(lane, specFor(await targets.variable(way.url)));
+      await reconnecting.session.start();
+      await reconnecting.reconnect(warmUp);
+      const state = async () => ({
+        fds: openFds(),
+        bytes: lane.memory.sessionPool.statistics.usedBytes,
+        verbs: await verbsObjects(),
+      });
+      const before = await state();
+      const rssBefore = residentBytes();
+      const begin = performance.now();
+      await reconnecting.reconnect(cycles);
+      const seconds = (performance.now() - begin) / 1000;
+      const grown = (residentBytes() - rssBefore) / mebibyte;
+      const after = await state();
+      console.log(
+        `      ${cycles} cycles in ${seconds.toFixed(1)} s, RSS ${grown.toFixed(1)} MiB more, ${JSON.stringify(after)}`,
+      );
+      expect(after).to.deep.equal(before);
+      expect(grown * mebibyte).to.be.lessThan(allowedGrowthBytes);
+      await reconnecting.session.close();
+    });
+  });
+}
+
+describe('a kernel without the NBD client', () => {
+  before(async () => {
+    await runOk('rmmod', ['nbd']);
+    // Nobody loads it again: netlink asks for it by alias.
+    await targets.run(
+      'mkdir -p /etc/modprobe.d && echo "install nbd /bin/false" >/etc/modprobe.d/no-nbd.conf',
+    );
+  });
+  after(async () => {
+    await targets.run('rm /etc/modprobe.d/no-nbd.conf');
+    await runOk('modprobe', ['nbd']);
+  });
+
+  for (const way of ways) {
+    it(`is an error as soon as the logical unit is known: ${way.name}`, async () => {
+      const { code, stderr } = await run(process.execPath, [
+        ...[iserdPath, 'serve', await targets.variable(way.url), ...initiatorOptions()],
+        ...['--device', 'auto', '--log-level', 'debug'],
+      ]);
+      expect(code, stderr).to.equal(1);
+      expect(stderr).to.match(/error: volume serve: .*modprobe nbd/);
+      // Loading the program takes most of the time here, and longer when it is not in the page cache.
+      const seconds = (at(stderr, 'error: volume serve') - at(stderr, 'info: logged in')) / 1000;
+      expect(seconds, stderr).to.be.lessThan(20);
+    });
+  }
+});
+
+/** When the first line with this text was logged, in milliseconds. */
+function at(log: string, text: string): number {
+  const line = log.split('\n').find((each) => each.includes(text)) ?? '';
+  return Date.parse(line.split(' ')[0]);
+}
