@@ -7,6 +7,7 @@
 . test/vm/guest/targets.sh
 
 if [ "${ISERD_VM:-}" = 1 ]; then
+  export NODE_OPTIONS="--require=\"$PWD/test/vm/guest/emulated-node.cjs\""
   step 'soft-RoCE device on a veth pair' rdma_up
 fi
 step 'tgt exports a LUN over iSER' start_target 96M
