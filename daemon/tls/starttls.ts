@@ -8,9 +8,6 @@
  */
 import {
   ClientFlag,
-  HandshakeFlag,
-  nbdMagicHigh,
-  nbdMagicLow,
   Option,
   optionHeaderLength,
   optionMagicHigh,
@@ -19,8 +16,6 @@ import {
 } from '../../src/nbd/constants.ts';
 import { OptionReplies } from '../../src/nbd/option-reply.ts';
 
-/** NBDMAGIC, IHAVEOPT, handshake flags u16: as long as the one that comes after TLS. */
-export const greetingLength = 18;
 const clientFlagsLength = 4;
 /** Nobody needs long options to say that TLS is wanted. */
 const maximumOptionLength = 4096;
@@ -33,16 +28,6 @@ export type StartTlsStep =
   | { readonly kind: 'close'; readonly output: Uint8Array; readonly reason: string };
 
 const nothing = new Uint8Array(0);
-
-export function tlsGreeting(): Uint8Array {
-  const view = new DataView(new ArrayBuffer(greetingLength));
-  view.setUint32(0, nbdMagicHigh);
-  view.setUint32(4, nbdMagicLow);
-  view.setUint32(8, optionMagicHigh);
-  view.setUint32(12, optionMagicLow);
-  view.setUint16(16, HandshakeFlag.fixedNewstyle | HandshakeFlag.noZeroes);
-  return new Uint8Array(view.buffer);
-}
 
 export class StartTls {
   #pending = nothing;

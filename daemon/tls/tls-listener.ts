@@ -8,7 +8,8 @@ import { assert } from '../../src/errors.ts';
 import { forget } from '../config/secret.ts';
 import { system } from '../system.ts';
 import type { RelayEvent, RelayListener } from './messages.ts';
-import { greetingLength, StartTls, tlsGreeting } from './starttls.ts';
+import { greetingLength, serverGreeting } from '../../src/nbd/greeting.ts';
+import { StartTls } from './starttls.ts';
 
 /** Of the sockets between relay and lane. */
 const bufferBytes = 256 * 1024;
@@ -93,7 +94,7 @@ export class TlsListener {
       this.#tls.emit('connection', socket);
     };
     socket.on('data', onData);
-    socket.write(tlsGreeting());
+    socket.write(serverGreeting());
   }
 
   #serve(client: TLSSocket): void {

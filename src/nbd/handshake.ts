@@ -1,9 +1,6 @@
 import { assert, ProtocolError } from '../errors.ts';
 import {
   ClientFlag,
-  HandshakeFlag,
-  nbdMagicHigh,
-  nbdMagicLow,
   Option,
   optionHeaderLength,
   optionMagicHigh,
@@ -12,6 +9,7 @@ import {
 } from './constants.ts';
 import { NbdEnd } from './end.ts';
 import type { ExportDirectory, NbdExport } from './export.ts';
+import { serverGreeting } from './greeting.ts';
 import type { NbdLimits } from './limits.ts';
 import { OptionReplies } from './option-reply.ts';
 import type { Haggling, OptionResult } from './options.ts';
@@ -99,13 +97,7 @@ export class Handshake {
 
   /** What the server says first: "NBDMAGIC" | "IHAVEOPT" | handshake flags u16. */
   greeting(): Uint8Array {
-    const data = new DataView(new ArrayBuffer(18));
-    data.setUint32(0, nbdMagicHigh);
-    data.setUint32(4, nbdMagicLow);
-    data.setUint32(8, optionMagicHigh);
-    data.setUint32(12, optionMagicLow);
-    data.setUint16(16, HandshakeFlag.fixedNewstyle | HandshakeFlag.noZeroes);
-    return new Uint8Array(data.buffer);
+    return serverGreeting();
   }
 
   /** Looks at what has come in and is not consumed yet. */

@@ -1,28 +1,6 @@
 /** The answers of a target, made by hand from RFC 7143's layouts, with the sequence numbers that a target keeps. */
 import type { FakeTransport, SentPdu } from './fake-transport.ts';
-
-const defaultKeys: readonly string[] = [
-  'HeaderDigest=None',
-  'DataDigest=None',
-  'InitialR2T=Yes',
-  'ImmediateData=Yes',
-  'MaxBurstLength=262144',
-  'FirstBurstLength=65536',
-  'MaxOutstandingR2T=1',
-  'MaxConnections=1',
-  'ErrorRecoveryLevel=0',
-  'DefaultTime2Wait=2',
-  'DefaultTime2Retain=0',
-  'DataPDUInOrder=Yes',
-  'DataSequenceInOrder=Yes',
-];
-const tcpKeys = [...defaultKeys, 'MaxRecvDataSegmentLength=16384'];
-const iserKeys = [
-  ...defaultKeys,
-  'RDMAExtensions=Yes',
-  'InitiatorRecvDataSegmentLength=8192',
-  'TargetRecvDataSegmentLength=8192',
-];
+import { politeKeys } from './scripted-pdu.ts';
 
 export interface LoginAnswer {
   readonly keys?: readonly string[];
@@ -109,7 +87,7 @@ export class ScriptedTarget {
     bytes[37] = answer.statusDetail ?? 0;
     // The first window is one command (RFC 7143 §4.2.2.1 leaves it to the target; both of ours do so).
     view.setUint32(32, this.maxCmdSn ?? request.cmdSn);
-    const usual = answer.keys ?? (this.transport.capabilities.rdma ? iserKeys : tcpKeys);
+    const usual = answer.keys ?? politeKeys(this.transport.capabilities.rdma);
     const keys = usual.map((pair) => {
       const key = pair.split('=')[0];
       const other = answer.replace?.[key];

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { StartTls, tlsGreeting, type StartTlsStep } from '../../../daemon/tls/starttls.ts';
+import { StartTls, type StartTlsStep } from '../../../daemon/tls/starttls.ts';
+import { serverGreeting } from '../../../src/nbd/greeting.ts';
 import { Option, OptionReply } from '../../../src/nbd/constants.ts';
 import { Handshake } from '../../../src/nbd/handshake.ts';
 import { defaultLimits } from '../../../src/nbd/limits.ts';
@@ -34,7 +35,7 @@ function said(...bytes: readonly Buffer[]): StartTlsStep {
 describe('an NBD handshake before TLS', () => {
   it('begins with the very greeting that comes again after TLS', () => {
     const handshake = new Handshake({ find: () => undefined, list: () => [] }, defaultLimits);
-    expect(Buffer.from(tlsGreeting()).equals(Buffer.from(handshake.greeting()))).to.equal(true);
+    expect(Buffer.from(serverGreeting()).equals(Buffer.from(handshake.greeting()))).to.equal(true);
   });
 
   it('goes on with TLS after NBD_OPT_STARTTLS, and keeps the client’s flags', () => {
