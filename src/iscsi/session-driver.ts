@@ -1,6 +1,6 @@
 /**
- * The life of a session as a state machine (session-state.ts): when to connect, log in, check, renew, and end. Tasks are
- * session-tasks.ts's.
+ * The life of a session as a state machine (session-state.ts): when to connect, log in, review, renew, and end. Tasks are
+ * session-tasks.ts's, what is found out about a connection is session-review.ts's.
  */
 import { CodedError, ConfigurationError, assert } from '../errors.ts';
 import { ConnectionEnd } from '../transport/transport.ts';
@@ -15,9 +15,7 @@ import { IdentityChecks } from './identity-check.ts';
 import type { LoginResult } from './login-contract.ts';
 import type { LoginOutcome } from './login-exchange.ts';
 import type { AsyncMessage } from './pdu/async-message.ts';
-import { findPathAccess } from './path-access.ts';
-import type { PathAccess } from './path-access.ts';
-import { PathQuality, Recovery } from './recovery.ts';
+import { Recovery } from './recovery.ts';
 import type { ConnectionClosure } from './recovery.ts';
 import type { ScsiSession } from './scsi-session.ts';
 import { LoginRefusedError, SessionLifetime } from './session-lifetime.ts';
@@ -27,6 +25,7 @@ import type {
   SessionStatistics,
   SessionTimeouts,
 } from './session-options.ts';
+import { SessionReview } from './session-review.ts';
 import { SessionEnd, SessionState, sessionStateMachine } from './session-state.ts';
 import type { SessionTasks } from './session-tasks.ts';
 import { Gate } from './task-dispatch.ts';
@@ -79,10 +78,8 @@ export class SessionDriver {
   #connection: Connection | undefined;
   #login: LoginResult | undefined;
   #renewal: Renewal | undefined;
-  /** undefined: nobody wants to know. */
-  readonly #checks: IdentityChecks | undefined;
-  /** Counts connection attempts, so that what an earlier one left behind is recognised as stale. */
-  #attempt = 0;
+  readonly #review: SessionReview;
+  #wasStarted = false;
   #time2WaitMs = 0;
   #cancelSweep: (() => void) | undefined;
 
@@ -91,11 +88,8 @@ export class SessionDriver {
     const { portals, resolve, random, maxRedirects = defaultMaxRedirects } = session;
     this.#options = options;
     this.#tasks = tasks;
-    const { onIdentityCheck } = session;
-    if (onIdentityCheck !== undefined) {
-      this.#checks = new IdentityChecks(onIdentityCheck, options.facade);
-    }
     this.#recovery = new Recovery({ portals, resolve, random, maxRedirects });
+    this.#review = this.#makeReview();
     this.#connector = new Connector(this.#recovery, session.timers, {
       onDue: () => {
         this.#connect();
@@ -111,7 +105,7 @@ export class SessionDriver {
       this.#leavePortal('its path refuses commands');
     };
     tasks.onAccessStateChanged = () => {
-      this.#reviewPath();
+      if (this.#machine.current === SessionState.up) this.#review.reviewPath();
     };
     tasks.onUnitChanged = (wasReset) => {
       this.#onUnitChanged(wasReset);
@@ -143,9 +137,10 @@ export class SessionDriver {
 
   start(): Promise<void> {
     assert(
-      this.#machine.current === SessionState.down && this.#attempt === 0,
+      this.#machine.current === SessionState.down && !this.#wasStarted,
       'session started twice',
     );
+    this.#wasStarted = true;
     const started = this.#lifetime.begin(this.#now());
     this.#armSweep();
     this.#connect();
@@ -212,11 +207,36 @@ export class SessionDriver {
     };
   }
 
+  #makeReview(): SessionReview {
+    const { session, facade } = this.#options;
+    const { onIdentityCheck } = session;
+    const checks =
+      onIdentityCheck === undefined ? undefined : new IdentityChecks(onIdentityCheck, facade);
+    return new SessionReview(
+      { recovery: this.#recovery, checks, facade },
+      {
+        onPath: (state, taken) => {
+          this.#emit({ kind: 'path', portal: this.#portal, state, taken });
+          if (!taken) this.#leavePortal(`its path is ${state}`);
+        },
+        onPassed: () => {
+          this.#goUp();
+        },
+        onOtherUnit: () => {
+          this.#endFor(SessionEnd.identityChanged);
+        },
+        onUnitUnknown: (message) => {
+          this.#emit({ kind: 'identity-check-failed', message });
+          this.#disconnect(ConnectionEnd.internalError, `identity check: ${message}`);
+        },
+      },
+    );
+  }
+
   // Up.
 
   #connect(): void {
     this.#to(SessionState.resolving);
-    this.#attempt++;
     this.#connector.find();
   }
 
@@ -276,58 +296,18 @@ export class SessionDriver {
     if (this.#lifetime.goal !== undefined) {
       this.#logout(ConnectionEnd.requested, 'the session is being closed');
     } else {
-      this.#check(isFirst ? undefined : this.#checks);
+      this.#reviewConnection(isFirst);
     }
   }
 
-  /** Before waiting tasks are sent: whether this path is to be used, and whether it leads to the same logical unit. */
-  #check(checks: IdentityChecks | undefined): void {
-    if (!this.#recovery.hasChoice && checks === undefined) {
+  #reviewConnection(isFirstLogin: boolean): void {
+    if (!this.#review.isDue(isFirstLogin)) {
       this.#goUp();
       return;
     }
     this.#to(SessionState.checking);
     this.#tasks.setGate(Gate.checks);
-    if (!this.#recovery.hasChoice) {
-      this.#checkIdentity(checks);
-      return;
-    }
-    this.#findPathAccess(SessionState.checking, (access) => {
-      const taken = this.#recovery.accepts(access.quality);
-      this.#emit({ kind: 'path', portal: this.#portal, state: access.state, taken });
-      if (taken) this.#checkIdentity(checks);
-      else this.#leavePortal(`its path is ${access.state}`);
-    });
-  }
-
-  #checkIdentity(checks: IdentityChecks | undefined): void {
-    if (checks === undefined) {
-      this.#goUp();
-      return;
-    }
-    const attempt = this.#attempt;
-    checks.begin((same, message) => {
-      const isCurrent = attempt === this.#attempt && this.state === SessionState.checking;
-      if (isCurrent) this.#onIdentity(same, message);
-    });
-  }
-
-  /** `use` is called if the session is still in this state, on the same connection. */
-  #findPathAccess(state: SessionState, use: (access: PathAccess) => void): void {
-    const attempt = this.#attempt;
-    void findPathAccess(this.#options.facade).then((access) => {
-      if (attempt === this.#attempt && this.state === state) use(access);
-    });
-  }
-
-  /** The target says that what its paths are good for has changed (SPC-5 §5.18). */
-  #reviewPath(): void {
-    if (!this.#recovery.hasChoice) return;
-    this.#findPathAccess(SessionState.up, ({ quality, state }) => {
-      const taken = quality === PathQuality.best;
-      this.#emit({ kind: 'path', portal: this.#portal, state, taken });
-      if (!taken) this.#leavePortal(`its path is ${state}`);
-    });
+    this.#review.begin(isFirstLogin);
   }
 
   /** Logs out, so that nothing that was sent on this path can take effect later, and goes to another portal. */
@@ -338,17 +318,6 @@ export class SessionDriver {
     this.#lifetime.onFailure(new CodedError('PATH', `${address}:${port}: ${why}`), false);
     this.#recovery.avoidPortal();
     this.#planRenewal(ConnectionEnd.requested, `left: ${why}`, quiesceMs);
-  }
-
-  #onIdentity(same: boolean | undefined, message: string): void {
-    if (same === true) {
-      this.#goUp();
-    } else if (same === false) {
-      this.#endFor(SessionEnd.identityChanged);
-    } else {
-      this.#emit({ kind: 'identity-check-failed', message });
-      this.#disconnect(ConnectionEnd.internalError, `identity check: ${message}`);
-    }
   }
 
   #goUp(): void {
@@ -362,13 +331,13 @@ export class SessionDriver {
   /** The logical unit says that it has changed, or been reset: what waits is held back until it has been looked at. */
   #onUnitChanged(wasReset: boolean): void {
     const { current: state } = this.#machine;
-    if (state === SessionState.up && this.#checks !== undefined) {
+    if (state === SessionState.up && this.#review.watchesUnit) {
       this.#to(SessionState.checking);
       this.#tasks.setGate(Gate.checks);
-      this.#checkIdentity(this.#checks);
+      this.#review.reviewUnit();
     } else if (state === SessionState.checking && !wasReset) {
       // A reset is no news here: every new nexus begins with that.
-      this.#checks?.noteChange();
+      this.#review.noteUnitChange();
     }
   }
 
@@ -529,6 +498,7 @@ export class SessionDriver {
   #to(next: SessionState): void {
     const from = this.#machine.current;
     this.#machine.enter(next);
+    if (next !== SessionState.up && next !== SessionState.checking) this.#review.callOff();
     this.#emit({ kind: 'state', from, to: next });
   }
 

@@ -10,21 +10,20 @@
  */
 import { assert } from '../errors.ts';
 import type { ArenaMemory } from '../reactor/reactor.ts';
-import { emptySense, parseSense } from '../scsi/sense.ts';
 import { ScsiStatus } from '../scsi/status.ts';
+import { CommandCodec } from './command-codec.ts';
 import type { CommandWindow } from './command-window.ts';
 import { SlotUse } from './connection-contract.ts';
 import type { Connection } from './connection.ts';
 import type { SessionParameters } from './login-contract.ts';
-import { ScsiCommandFlag, TaskAttribute, writeScsiCommand } from './pdu/scsi-command.ts';
 import { ScsiResponseCode } from './pdu/scsi-response.ts';
 import type { ScsiResponse } from './pdu/scsi-response.ts';
 import { QueueDepth } from './queue-depth.ts';
 import { RetryDecision, decideRetry, isRepeatable, retryPauseMs } from './retry-policy.ts';
+import { SentTasks } from './sent-tasks.ts';
 import type { SessionStatistics } from './session-options.ts';
-import { TaskList } from './task-list.ts';
 import { TaskQueues } from './task-queues.ts';
-import { TaskOutcome, cdbLength, senseCapacity } from './task-table.ts';
+import { TaskOutcome, cdbLength } from './task-table.ts';
 import type { TaskTable } from './task-table.ts';
 
 /** Which waiting tasks may be sent. */
@@ -69,13 +68,9 @@ export class TaskDispatch {
   readonly #tasks: TaskTable;
   readonly #queues: TaskQueues;
   readonly #depth: QueueDepth;
-  readonly #sent: TaskList;
-  readonly #pdu: Int32Array;
-  readonly #cmdSn: Uint32Array;
-  readonly #sendNumber: Float64Array;
-  readonly #sentAtMs: Float64Array;
+  readonly #sent: SentTasks;
+  readonly #codec: CommandCodec;
   readonly #retries: Uint32Array;
-  readonly #sense = emptySense();
   readonly #deliver = (): void => {
     this.#deliverEnded();
   };
@@ -83,9 +78,6 @@ export class TaskDispatch {
   #closedWith: TaskOutcome | undefined;
   /** Data is not to wait for the gate. */
   #refusing = false;
-  #taskOfPdu = new Int32Array(0);
-  #maxImmediate = 0;
-  #splitImmediate = false;
   #gate: Gate = Gate.shut;
   /** The time of the last sweep: good enough to date a command. */
   #coarseNowMs = 0;
@@ -93,17 +85,14 @@ export class TaskDispatch {
   held = false;
 
   constructor(options: TaskDispatchOptions) {
-    const { capacity } = options.tasks;
+    const { tasks, arena, lun } = options;
     this.#options = options;
-    this.#tasks = options.tasks;
-    this.#queues = new TaskQueues(options.tasks);
+    this.#tasks = tasks;
+    this.#queues = new TaskQueues(tasks);
     this.#depth = new QueueDepth(options.queueDepth);
-    this.#sent = new TaskList(capacity);
-    this.#pdu = new Int32Array(capacity).fill(-1);
-    this.#cmdSn = new Uint32Array(capacity);
-    this.#sendNumber = new Float64Array(capacity);
-    this.#sentAtMs = new Float64Array(capacity);
-    this.#retries = new Uint32Array(capacity);
+    this.#sent = new SentTasks(tasks);
+    this.#codec = new CommandCodec(arena, tasks, lun);
+    this.#retries = new Uint32Array(tasks.capacity);
   }
 
   /** Commands that the target has. */
@@ -126,15 +115,8 @@ export class TaskDispatch {
     const { capabilities, pdus } = connection.transport;
     this.#connection = connection;
     this.#coarseNowMs = this.#options.now();
-    this.#taskOfPdu = new Int32Array(pdus.capacity).fill(-1);
-    this.#splitImmediate = capabilities.splitImmediateData;
-    this.#maxImmediate = parameters.immediateData
-      ? Math.min(
-          parameters.firstBurstLength,
-          parameters.maxSendDataSegmentLength,
-          capabilities.maxImmediateDataLength,
-        )
-      : 0;
+    this.#sent.attach(pdus.capacity);
+    this.#codec.attach(capabilities, parameters);
     this.#depth.reset();
   }
 
@@ -148,7 +130,6 @@ export class TaskDispatch {
     this.held = false;
     for (let task = this.#sent.last; task !== -1; task = this.#sent.last) {
       this.#sent.remove(task);
-      this.#pdu[task] = -1;
       if (isRepeatable(this.#tasks.cdb[task * cdbLength])) {
         this.#options.statistics.commandsRequeued++;
         this.#queues.putBack(task);
@@ -212,29 +193,29 @@ export class TaskDispatch {
 
   /** PDU slot of an outstanding task. */
   pduOf(task: number): number {
-    return this.#pdu[task];
+    return this.#sent.pduOf(task);
   }
 
   /** CmdSN of an outstanding task. */
   cmdSnOf(task: number): number {
-    return this.#cmdSn[task];
+    return this.#sent.cmdSnOf(task);
   }
 
   onScsiResponse(pdu: number, response: ScsiResponse): void {
-    const task = this.#taskOfPdu[pdu];
-    assert(task !== -1, 'a command slot has a task');
-    const placed = this.#placed(task, pdu, response);
+    const task = this.#sent.taskOf(pdu);
+    // Read before the slot is free.
+    const placed = this.#connection?.transport.pdus.readPlaced[pdu] ?? 0;
     this.#leave(task);
     if (response.response !== ScsiResponseCode.commandCompletedAtTarget) {
       this.#finish(task, TaskOutcome.rejected);
       this.pump();
       return;
     }
-    this.#storeAnswer(task, response, placed);
+    this.#codec.storeAnswer(task, response, placed);
     const decision =
       response.status === ScsiStatus.good
         ? RetryDecision.deliver
-        : decideRetry(response.status, this.#sense);
+        : decideRetry(response.status, this.#codec.sense);
     const noOtherPath =
       decision === RetryDecision.otherPath && this.#options.onPathUnusable === undefined;
     if (decision === RetryDecision.deliver || noOtherPath) {
@@ -251,19 +232,12 @@ export class TaskDispatch {
    * that it is aborted and asked again. Returns how many commands that concerns.
    */
   suspectBefore(sendNumber: number): number {
-    let count = 0;
-    for (let task = this.#sent.first; task !== -1; task = this.#sent.next(task)) {
-      if (this.#sendNumber[task] > sendNumber) break;
-      this.#sentAtMs[task] = -Infinity;
-      count++;
-    }
-    return count;
+    return this.#sent.suspectBefore(sendNumber);
   }
 
   /** The target refused the command's PDU (RFC 7143 §11.17). */
   onRejected(pdu: number): void {
-    const task = this.#taskOfPdu[pdu];
-    assert(task !== -1, 'a command slot has a task');
+    const task = this.#sent.taskOf(pdu);
     this.#leave(task);
     this.#finish(task, TaskOutcome.rejected);
     this.pump();
@@ -294,7 +268,7 @@ export class TaskDispatch {
     this.#queues.wake(nowMs);
     this.#deliverEnded();
     this.pump();
-    return this.#firstOverdue(nowMs);
+    return this.#sent.firstOverdue(nowMs, this.#options.commandTimeoutMs);
   }
 
   /** Ends every task, and every one submitted later. Outstanding ones have to be detached first. */
@@ -330,71 +304,13 @@ export class TaskDispatch {
   }
 
   #send(connection: Connection, task: number, pdu: number): void {
-    const { arena, window, lun, statistics } = this.#options;
+    const { window, statistics } = this.#options;
     const { transport } = connection;
-    const { pdus } = transport;
-    const tasks = this.#tasks;
-    const readLength = tasks.readLength[task];
-    const writeLength = tasks.writeLength[task];
-    pdus.readOffset[pdu] = tasks.readOffset[task];
-    pdus.readLength[pdu] = readLength;
-    pdus.writeOffset[pdu] = tasks.writeOffset[task];
-    pdus.writeLength[pdu] = writeLength;
-    pdus.dataSegmentOffset[pdu] = tasks.writeOffset[task];
-    pdus.dataSegmentLength[pdu] = this.#immediateLength(writeLength);
-    // F is set: the transport clears it when unsolicited Data-Out will follow.
-    let flags = ScsiCommandFlag.final | TaskAttribute.simple;
-    if (readLength > 0) flags |= ScsiCommandFlag.read;
-    if (writeLength > 0) flags |= ScsiCommandFlag.write;
     const cmdSn = window.take();
-    writeScsiCommand(
-      arena.view,
-      pdus.bhsOffset[pdu],
-      flags,
-      lun,
-      pdus.itt(pdu),
-      readLength + writeLength,
-      cmdSn,
-      window.expStatSn,
-      tasks.cdbView,
-      task * cdbLength,
-    );
-    this.#taskOfPdu[pdu] = task;
-    this.#pdu[task] = pdu;
-    this.#cmdSn[task] = cmdSn;
-    this.#sentAtMs[task] = this.#coarseNowMs;
-    this.#sendNumber[task] = this.#depth.onSent();
-    this.#sent.append(task);
+    this.#codec.write(transport, task, pdu, cmdSn, window.expStatSn);
+    this.#sent.add(task, pdu, cmdSn, this.#depth.onSent(), this.#coarseNowMs);
     statistics.commandsSent++;
     transport.queuePdu(pdu);
-  }
-
-  #immediateLength(writeLength: number): number {
-    if (writeLength <= this.#maxImmediate) return writeLength;
-    return this.#splitImmediate ? this.#maxImmediate : 0;
-  }
-
-  /** Valid bytes of read data: what the target says it sent, and never more than was really placed. */
-  #placed(task: number, pdu: number, response: ScsiResponse): number {
-    const readLength = this.#tasks.readLength[task];
-    const placed = this.#connection?.transport.pdus.readPlaced[pdu] ?? 0;
-    const residual = response.underflow ? Math.min(response.residualCount, readLength) : 0;
-    return Math.min(readLength - residual, placed);
-  }
-
-  #storeAnswer(task: number, response: ScsiResponse, placed: number): void {
-    const tasks = this.#tasks;
-    tasks.scsiStatus[task] = response.status;
-    tasks.readPlaced[task] = placed;
-    tasks.residual[task] = response.underflow ? response.residualCount : 0;
-    tasks.senseLength[task] = response.senseLength;
-    if (response.status === ScsiStatus.good) return;
-    const { bytes } = this.#options.arena;
-    const at = task * senseCapacity;
-    for (let i = 0; i < response.senseLength; i++) {
-      tasks.sense[at + i] = bytes[response.senseOffset + i];
-    }
-    parseSense(tasks.sense, at, response.senseLength, this.#sense);
   }
 
   #retry(task: number, decision: RetryDecision): void {
@@ -404,7 +320,7 @@ export class TaskDispatch {
     this.#queues.setAnswered(task);
     if (decision === RetryDecision.taskSetFull) {
       statistics.taskSetFull++;
-      this.#depth.onTaskSetFull(this.#sendNumber[task], this.#sent.size + 1);
+      this.#depth.onTaskSetFull(this.#sent.sendNumberOf(task), this.#sent.size + 1);
     }
     // When others are outstanding their end is the sign that a full task set has room; without any, only time is.
     const waitsForOthers = decision === RetryDecision.taskSetFull && this.#sent.size > 0;
@@ -413,7 +329,7 @@ export class TaskDispatch {
     else this.#queues.delay(task, now() + pauseMs);
     if (decision === RetryDecision.unitAttention) {
       statistics.unitAttentions++;
-      onUnitAttention(this.#sense.code, this.#sendNumber[task]);
+      onUnitAttention(this.#codec.sense.code, this.#sent.sendNumberOf(task));
     } else if (decision === RetryDecision.otherPath) {
       onPathUnusable?.();
     }
@@ -430,11 +346,7 @@ export class TaskDispatch {
 
   /** The task is no longer at the target; its slot is free. */
   #leave(task: number): void {
-    const pdu = this.#pdu[task];
-    this.#sent.remove(task);
-    this.#pdu[task] = -1;
-    this.#taskOfPdu[pdu] = -1;
-    this.#connection?.release(pdu);
+    this.#connection?.release(this.#sent.remove(task));
     this.#options.onTaskLeft(task);
   }
 
@@ -444,16 +356,5 @@ export class TaskDispatch {
     this.#options.statistics.commandsDone++;
     tasks.owner[task]?.onTaskDone(task);
     this.#options.onTaskReported();
-  }
-
-  #firstOverdue(nowMs: number): number {
-    for (let task = this.#sent.first; task !== -1; task = this.#sent.next(task)) {
-      const own = this.#tasks.commandTimeoutMs[task];
-      const timeoutMs = own === Infinity ? this.#options.commandTimeoutMs : own;
-      if (this.#tasks.deadlineMs[task] <= nowMs || nowMs - this.#sentAtMs[task] >= timeoutMs) {
-        return task;
-      }
-    }
-    return -1;
   }
 }
