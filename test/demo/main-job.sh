@@ -6,10 +6,7 @@
 # shellcheck source=test/vm/guest/targets.sh
 . test/vm/guest/targets.sh
 
-if [ "${ISERD_VM:-}" = 1 ]; then
-  export NODE_OPTIONS="--require=\"$PWD/test/vm/guest/emulated-node.cjs\""
-  step 'soft-RoCE device on a veth pair' rdma_up
-fi
+if [ "${ISERD_VM:-}" = 1 ]; then step 'soft-RoCE device on a veth pair' rdma_up; fi
 step 'tgt exports a LUN over iSER' start_target 96M
 url=$tgt_iser_url
 step "iserctl discover: the portal's targets" iserctl discover "${url%/iqn*}" --initiator-name "$initiator_name"

@@ -5,17 +5,9 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { RamLogicalUnit, ScsiAnswer } from './ram-logical-unit.ts';
 import { checkCondition, fixedSense } from './ram-logical-unit.ts';
-import { keyText, noTag, onTcp, pduHeader, politeKeys, TargetOpcode } from './scripted-pdu.ts';
+import { keyText, noTag, onTcp, pduHeader, politeKeys } from './scripted-pdu.ts';
 import type { PduFields } from './scripted-pdu.ts';
-
-const RequestOpcode = {
-  nopOut: 0x00,
-  scsiCommand: 0x01,
-  taskManagement: 0x02,
-  login: 0x03,
-  dataOut: 0x05,
-  logout: 0x06,
-} as const;
+import { Opcode } from '../../src/wire/bhs.ts';
 
 const headerLength = 48;
 const dataInLength = 8192;
@@ -131,7 +123,7 @@ class RamConnection {
   sendAsyncEvent(code: number): void {
     const sense = fixedSense(unitAttentionKey, code);
     const data = Uint8Array.of(0, sense.length, ...sense);
-    this.#send({ opcode: TargetOpcode.asyncMessage, data });
+    this.#send({ opcode: Opcode.asyncMessage, data });
   }
 
   #takePdu(): boolean {
@@ -151,26 +143,26 @@ class RamConnection {
     const isImmediate = (header[0] & 0x40) !== 0;
     const itt = header.readUInt32BE(16);
     const cmdSn = header.readUInt32BE(24);
-    if (opcode === RequestOpcode.login) this.#expCmdSn = cmdSn;
-    else if (!isImmediate && opcode !== RequestOpcode.dataOut) this.#expCmdSn = (cmdSn + 1) >>> 0;
+    if (opcode === Opcode.loginRequest) this.#expCmdSn = cmdSn;
+    else if (!isImmediate && opcode !== Opcode.dataOut) this.#expCmdSn = (cmdSn + 1) >>> 0;
     switch (opcode) {
-      case RequestOpcode.login:
+      case Opcode.loginRequest:
         this.#onLogin(header, itt);
         return;
-      case RequestOpcode.nopOut:
-        if (itt !== noTag) this.#send({ opcode: TargetOpcode.nopIn, itt });
+      case Opcode.nopOut:
+        if (itt !== noTag) this.#send({ opcode: Opcode.nopIn, itt });
         return;
-      case RequestOpcode.logout:
-        this.#send({ opcode: TargetOpcode.logoutResponse, itt, ttt: 0 });
+      case Opcode.logoutRequest:
+        this.#send({ opcode: Opcode.logoutResponse, itt, ttt: 0 });
         this.#socket.end();
         return;
-      case RequestOpcode.taskManagement:
-        this.#send({ opcode: TargetOpcode.taskManagementResponse, itt, ttt: 0 });
+      case Opcode.taskManagementRequest:
+        this.#send({ opcode: Opcode.taskManagementResponse, itt, ttt: 0 });
         return;
-      case RequestOpcode.scsiCommand:
+      case Opcode.scsiCommand:
         this.#onCommand(header, data, itt);
         return;
-      case RequestOpcode.dataOut:
+      case Opcode.dataOut:
         this.#onDataOut(header, data, itt);
         return;
       default:
@@ -184,7 +176,7 @@ class RamConnection {
     const bytes: Record<number, number> = { 15: 1 };
     for (let at = 8; at < 14; at++) bytes[at] = header[at];
     this.#send({
-      opcode: TargetOpcode.loginResponse,
+      opcode: Opcode.loginResponse,
       flags: 0x87,
       itt,
       ttt: 0,
@@ -221,7 +213,7 @@ class RamConnection {
     if (received < data.length) {
       const length = Math.min(data.length - received, burstLength);
       write.burstEnd = received + length;
-      const opcode = TargetOpcode.r2t;
+      const opcode = Opcode.r2t;
       this.#send({ opcode, itt, ttt: 1, bufferOffset: received, word44: length });
       return;
     }
@@ -244,12 +236,12 @@ class RamConnection {
       const part = data.subarray(at, at + dataInLength);
       const end = at + part.length;
       const flags = end === data.length || end % burstLength === 0 ? 0x80 : 0;
-      const opcode = TargetOpcode.dataIn;
+      const opcode = Opcode.dataIn;
       this.#send({ opcode, flags, itt, dataSn: dataSn++, bufferOffset: at, data: part });
     }
     const residual = expected - data.length;
     this.#send({
-      opcode: TargetOpcode.scsiResponse,
+      opcode: Opcode.scsiResponse,
       flags: residual > 0 ? 0x82 : 0x80,
       status,
       itt,
@@ -268,9 +260,9 @@ class RamConnection {
       maxCmdSn: (this.#expCmdSn + commandWindow - 1) >>> 0,
     });
     const hasNoStatus =
-      opcode === TargetOpcode.r2t ||
-      (opcode === TargetOpcode.dataIn && (flags & 1) === 0) ||
-      (opcode === TargetOpcode.nopIn && itt === noTag);
+      opcode === Opcode.r2t ||
+      (opcode === Opcode.dataIn && (flags & 1) === 0) ||
+      (opcode === Opcode.nopIn && itt === noTag);
     if (!hasNoStatus) this.#statSn = (this.#statSn + 1) >>> 0;
     this.#socket.write(onTcp(header, fields.data ?? new Uint8Array(0)));
   }

@@ -1,19 +1,6 @@
 /** A target's PDUs, field by field and byte by byte: every one of them can be a lie (RFC 7143 §11, RFC 7145 §9). */
 import { crc32c } from '../../src/wire/crc32c.ts';
 
-export const TargetOpcode = {
-  nopIn: 0x20,
-  scsiResponse: 0x21,
-  taskManagementResponse: 0x22,
-  loginResponse: 0x23,
-  textResponse: 0x24,
-  dataIn: 0x25,
-  logoutResponse: 0x26,
-  r2t: 0x31,
-  asyncMessage: 0x32,
-  reject: 0x3f,
-} as const;
-
 /** "No tag" (RFC 7143 §11.2.1.8). */
 export const noTag = 0xffffffff;
 

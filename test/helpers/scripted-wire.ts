@@ -12,8 +12,8 @@ import {
   pduHeader,
   type PduFields,
   politeKeys,
-  TargetOpcode,
 } from './scripted-pdu.ts';
+import { Opcode } from '../../src/wire/bhs.ts';
 
 /** A request as it came over the wire. */
 export interface WireRequest {
@@ -34,15 +34,10 @@ export interface WireRequest {
   readonly writeAddress: bigint;
 }
 
-const nopOut = 0x00;
-const scsiCommand = 0x01;
-const taskManagementRequest = 0x02;
-const logoutRequest = 0x06;
 /** R of a SCSI command's byte 1. */
 const readFlag = 0x40;
 /** What a polite target's blocks are full of. */
 export const servedByte = 0xd5;
-const loginRequest = 0x03;
 const iserHeaderLength = 28;
 
 /** One connection, seen from its target. */
@@ -74,10 +69,10 @@ export abstract class WireTarget {
   take(): WireRequest[] {
     const fresh = this.fetch();
     for (const request of fresh) {
-      if (request.opcode === loginRequest) this.expCmdSn = request.cmdSn;
+      if (request.opcode === Opcode.loginRequest) this.expCmdSn = request.cmdSn;
       else if (!request.immediate && request.opcode !== 0x05)
         this.expCmdSn = (request.cmdSn + 1) >>> 0;
-      if (request.opcode === scsiCommand) this.commands.push(request);
+      if (request.opcode === Opcode.scsiCommand) this.commands.push(request);
       this.requests.push(request);
     }
     return fresh;
@@ -106,10 +101,10 @@ export abstract class WireTarget {
       expCmdSn: this.expCmdSn,
       maxCmdSn: (this.expCmdSn + this.window - 1) >>> 0,
     });
-    const unsolicited = fields.opcode === TargetOpcode.nopIn && (fields.itt ?? noTag) === noTag;
+    const unsolicited = fields.opcode === Opcode.nopIn && (fields.itt ?? noTag) === noTag;
     const carriesNoStatus =
-      fields.opcode === TargetOpcode.r2t ||
-      (fields.opcode === TargetOpcode.dataIn && ((fields.flags ?? 0x80) & 1) === 0);
+      fields.opcode === Opcode.r2t ||
+      (fields.opcode === Opcode.dataIn && ((fields.flags ?? 0x80) & 1) === 0);
     if (!unsolicited && !carriesNoStatus) this.statSn = (this.statSn + 1) >>> 0;
     const data = fields.data ?? new Uint8Array(0);
     const all = { ...this.framing, ...framing };
@@ -123,10 +118,10 @@ export abstract class WireTarget {
   login(
     keys: readonly string[] = politeKeys(this.rdma),
     fields: Partial<PduFields> = {},
-    request = this.expect(loginRequest),
+    request = this.expect(Opcode.loginRequest),
   ): void {
     this.send({
-      opcode: TargetOpcode.loginResponse,
+      opcode: Opcode.loginResponse,
       flags: 0x87,
       itt: request.itt,
       ttt: 0,
@@ -144,14 +139,14 @@ export abstract class WireTarget {
 
   /** Opens the command window by a NOP-In that nobody asked for. */
   openWindow(): void {
-    this.send({ opcode: TargetOpcode.nopIn });
+    this.send({ opcode: Opcode.nopIn });
   }
 
   /** Answers a command; GOOD by default, read data placed before. */
   good(command: WireRequest, fields: Partial<PduFields> = {}): void {
     const at = this.commands.indexOf(command);
     if (at >= 0) this.commands.splice(at, 1);
-    this.send({ opcode: TargetOpcode.scsiResponse, itt: command.itt, ttt: 0, ...fields });
+    this.send({ opcode: Opcode.scsiResponse, itt: command.itt, ttt: 0, ...fields });
   }
 
   /** Nothing reaches the initiator any more. */
@@ -161,11 +156,12 @@ export abstract class WireTarget {
   serve(): void {
     if (this.closed) return;
     for (const { opcode, itt, ...request } of this.take()) {
-      if (opcode === loginRequest) this.login(undefined, undefined, { opcode, itt, ...request });
-      else if (opcode === nopOut && itt !== noTag) this.send({ opcode: TargetOpcode.nopIn, itt });
-      else if (opcode === taskManagementRequest)
-        this.send({ opcode: TargetOpcode.taskManagementResponse, itt });
-      else if (opcode === logoutRequest) this.send({ opcode: TargetOpcode.logoutResponse, itt });
+      if (opcode === Opcode.loginRequest)
+        this.login(undefined, undefined, { opcode, itt, ...request });
+      else if (opcode === Opcode.nopOut && itt !== noTag) this.send({ opcode: Opcode.nopIn, itt });
+      else if (opcode === Opcode.taskManagementRequest)
+        this.send({ opcode: Opcode.taskManagementResponse, itt });
+      else if (opcode === Opcode.logoutRequest) this.send({ opcode: Opcode.logoutResponse, itt });
     }
     for (const command of [...this.commands]) {
       if ((command.flags & readFlag) !== 0) {
@@ -178,7 +174,7 @@ export abstract class WireTarget {
   /** Answers pings and nothing else. */
   pong(): void {
     for (const { opcode, itt } of this.take()) {
-      if (opcode === nopOut && itt !== noTag) this.send({ opcode: TargetOpcode.nopIn, itt });
+      if (opcode === Opcode.nopOut && itt !== noTag) this.send({ opcode: Opcode.nopIn, itt });
     }
   }
 }
@@ -211,7 +207,7 @@ export class TcpWireTarget extends WireTarget {
 
   place(command: WireRequest, bytes: Uint8Array, offset = 0): void {
     this.send({
-      opcode: TargetOpcode.dataIn,
+      opcode: Opcode.dataIn,
       itt: command.itt,
       bufferOffset: offset,
       data: bytes,

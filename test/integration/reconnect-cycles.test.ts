@@ -1,10 +1,8 @@
 /** A thousand reconnects leave nothing behind. */
 import { expect } from 'chai';
-import { Lane } from '../../daemon/lane/lane.ts';
-import { makeIsid } from '../../src/iscsi/isid.ts';
-import { parseTargetUrl } from '../../src/iscsi/url.ts';
 import { DaemonFixture, mebibyte } from '../helpers/daemon-fixture.ts';
-import { openFds, ReconnectingSession, residentBytes } from '../helpers/reconnect-cycles.ts';
+import { openFds, ownLane, residentBytes, sessionSpec } from '../helpers/own-lane.ts';
+import { ReconnectingSession } from '../helpers/reconnect-cycles.ts';
 
 const cycles = 1000;
 /** Cycles after which the heaps have their size: what each cycle allocates goes only when V8 collects it. */
@@ -17,39 +15,12 @@ describe(`${cycles} reconnects over TCP`, function () {
 
   it('leave descriptors, buffers and memory as they were', async () => {
     const tgt = await fixture.tgt({ luns: [{ sizeBytes: mebibyte }] });
-    const { host, port, targetName = '', lun = 0 } = parseTargetUrl(tgt.urls[0]);
-    const lane = new Lane(
-      {
-        registration: 'cache',
-        pinLimitBytes: 4 * mebibyte,
-        arenaBytes: 4 * mebibyte,
-        hugePages: false,
-        spinMicroseconds: 0,
-        requestCapacity: 16,
-        lanes: 1,
-        sessions: 1,
-      },
-      () => undefined,
-    );
+    const lane = ownLane(4 * mebibyte);
     fixture.onCleanUp(() => lane.handlers.close({}));
-    const reconnecting = new ReconnectingSession(lane, {
-      volume: 'cycles',
-      transport: 'tcp',
-      portals: [{ host, port }],
-      targetName,
-      lun,
-      initiatorName: 'iqn.2026-11.test:cycles',
-      isid: makeIsid(0x1234, 1),
-      headerDigest: 'none',
-      dataDigest: 'none',
-      readOnly: false,
-      replacementTimeoutMs: Infinity,
-      commandTimeoutMs: 20_000,
-      loginTimeoutMs: 20_000,
-      startTimeoutMs: 20_000,
-      nopIntervalMs: 5000,
-      nopTimeoutMs: 5000,
-    });
+    const reconnecting = new ReconnectingSession(
+      lane,
+      sessionSpec(tgt.urls[0], 'iqn.2026-11.test:cycles'),
+    );
     await reconnecting.session.start();
     await reconnecting.reconnect(warmUp);
     const state = () => ({ fds: openFds(), bytes: lane.memory.sessionPool.statistics.usedBytes });

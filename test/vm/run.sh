@@ -136,6 +136,7 @@ write_job() {
     echo 'mkdir -p /run/iserd-vm/out'
     echo 'mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out /run/iserd-vm/out'
   fi
+  printf 'export NODE_OPTIONS=%q\n' "--require=\"$(dirname "$(realpath "$0")")/guest/emulated-node.cjs\""
   printf 'cd %q || exit 126\n' "$PWD"
   printf '%q ' "$@"
   echo

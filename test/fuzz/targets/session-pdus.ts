@@ -5,14 +5,7 @@
  */
 import type { FakeReactor } from '../../../src/reactor/fake-reactor.ts';
 import { ConnectionEnd } from '../../../src/transport/transport.ts';
-import {
-  keyText,
-  onIser,
-  onTcp,
-  pduHeader,
-  politeKeys,
-  TargetOpcode,
-} from '../../helpers/scripted-pdu.ts';
+import { keyText, onIser, onTcp, pduHeader, politeKeys } from '../../helpers/scripted-pdu.ts';
 import type { PduFields } from '../../helpers/scripted-pdu.ts';
 import {
   ScriptedLane,
@@ -24,6 +17,7 @@ import { loginTemplate } from '../../helpers/session-fixture.ts';
 import { expectPrintable, frame, type FuzzTarget, unframe } from '../fuzz-target.ts';
 import { mutate } from '../mutate.ts';
 import type { SeededRandom } from '../random.ts';
+import { Opcode } from '../../../src/wire/bhs.ts';
 
 const enumeratedEnds: ReadonlySet<string> = new Set(Object.values(ConnectionEnd));
 /** Arenas begin with one or the other; what the session does must not depend on it. */
@@ -181,53 +175,53 @@ async function fullFeaturePdus(transport: TransportName, digests: Digests): Prom
   const rejected = read.bhs;
   const numbers = { statSn: 101, expCmdSn: wire.expCmdSn, maxCmdSn: (wire.expCmdSn + 63) >>> 0 };
   const usual: PduFields[] = [
-    { opcode: TargetOpcode.scsiResponse, itt: none.itt, ttt: 0 },
-    { opcode: TargetOpcode.scsiResponse, itt: none.itt, status: 2, data: sense },
-    { opcode: TargetOpcode.scsiResponse, itt: read.itt, status: 2, data: descriptorSense },
-    { opcode: TargetOpcode.scsiResponse, itt: read.itt, flags: 0x82, word44: lengths.read },
-    { opcode: TargetOpcode.scsiResponse, itt: read.itt, flags: 0x84, word44: 512 },
-    { opcode: TargetOpcode.scsiResponse, itt: write.itt, status: 0x28 },
-    { opcode: TargetOpcode.scsiResponse, itt: write.itt, status: 0x08 },
-    { opcode: TargetOpcode.scsiResponse, itt: write.itt, response: 1 },
-    { opcode: TargetOpcode.nopIn },
-    { opcode: TargetOpcode.nopIn, ttt: 0x1234, lun: 0x0003000000000000n },
-    { opcode: TargetOpcode.nopIn, itt: ping?.itt ?? 0, data: Uint8Array.of(1, 2, 3) },
-    { opcode: TargetOpcode.reject, response: 4, data: rejected },
-    { opcode: TargetOpcode.reject, response: 2, data: write.bhs },
-    { opcode: TargetOpcode.reject, response: 9, data: ping?.bhs ?? rejected },
-    { opcode: TargetOpcode.asyncMessage, data: sense, bytes: { 36: 0 } },
-    { opcode: TargetOpcode.asyncMessage, bytes: { 36: 1, 43: 3 } },
-    { opcode: TargetOpcode.asyncMessage, bytes: { 36: 2, 41: 1, 43: 1 } },
-    { opcode: TargetOpcode.asyncMessage, bytes: { 36: 3, 41: 1, 43: 1 } },
-    { opcode: TargetOpcode.asyncMessage, bytes: { 36: 4, 43: 3 } },
-    { opcode: TargetOpcode.asyncMessage, bytes: { 36: 255 } },
-    { opcode: TargetOpcode.taskManagementResponse, itt: read.itt },
-    { opcode: TargetOpcode.textResponse, itt: read.itt, data: keyText(['TargetName=iqn.a']) },
-    { opcode: TargetOpcode.logoutResponse, itt: none.itt, bytes: { 40: 0, 41: 2 } },
-    { opcode: TargetOpcode.loginResponse, itt: none.itt, flags: 0x87 },
-    { opcode: TargetOpcode.scsiResponse, itt: 0xffffffff },
+    { opcode: Opcode.scsiResponse, itt: none.itt, ttt: 0 },
+    { opcode: Opcode.scsiResponse, itt: none.itt, status: 2, data: sense },
+    { opcode: Opcode.scsiResponse, itt: read.itt, status: 2, data: descriptorSense },
+    { opcode: Opcode.scsiResponse, itt: read.itt, flags: 0x82, word44: lengths.read },
+    { opcode: Opcode.scsiResponse, itt: read.itt, flags: 0x84, word44: 512 },
+    { opcode: Opcode.scsiResponse, itt: write.itt, status: 0x28 },
+    { opcode: Opcode.scsiResponse, itt: write.itt, status: 0x08 },
+    { opcode: Opcode.scsiResponse, itt: write.itt, response: 1 },
+    { opcode: Opcode.nopIn },
+    { opcode: Opcode.nopIn, ttt: 0x1234, lun: 0x0003000000000000n },
+    { opcode: Opcode.nopIn, itt: ping?.itt ?? 0, data: Uint8Array.of(1, 2, 3) },
+    { opcode: Opcode.reject, response: 4, data: rejected },
+    { opcode: Opcode.reject, response: 2, data: write.bhs },
+    { opcode: Opcode.reject, response: 9, data: ping?.bhs ?? rejected },
+    { opcode: Opcode.asyncMessage, data: sense, bytes: { 36: 0 } },
+    { opcode: Opcode.asyncMessage, bytes: { 36: 1, 43: 3 } },
+    { opcode: Opcode.asyncMessage, bytes: { 36: 2, 41: 1, 43: 1 } },
+    { opcode: Opcode.asyncMessage, bytes: { 36: 3, 41: 1, 43: 1 } },
+    { opcode: Opcode.asyncMessage, bytes: { 36: 4, 43: 3 } },
+    { opcode: Opcode.asyncMessage, bytes: { 36: 255 } },
+    { opcode: Opcode.taskManagementResponse, itt: read.itt },
+    { opcode: Opcode.textResponse, itt: read.itt, data: keyText(['TargetName=iqn.a']) },
+    { opcode: Opcode.logoutResponse, itt: none.itt, bytes: { 40: 0, 41: 2 } },
+    { opcode: Opcode.loginResponse, itt: none.itt, flags: 0x87 },
+    { opcode: Opcode.scsiResponse, itt: 0xffffffff },
   ];
   const dataPdus: PduFields[] = [
-    { opcode: TargetOpcode.dataIn, flags: 0, itt: read.itt, data: new Uint8Array(3000).fill(1) },
+    { opcode: Opcode.dataIn, flags: 0, itt: read.itt, data: new Uint8Array(3000).fill(1) },
     {
-      opcode: TargetOpcode.dataIn,
+      opcode: Opcode.dataIn,
       flags: 0x80,
       itt: read.itt,
       dataSn: 1,
       bufferOffset: 3000,
       data: new Uint8Array(3000).fill(2),
     },
-    { opcode: TargetOpcode.dataIn, flags: 0x81, itt: read.itt, data: new Uint8Array(lengths.read) },
+    { opcode: Opcode.dataIn, flags: 0x81, itt: read.itt, data: new Uint8Array(lengths.read) },
     {
-      opcode: TargetOpcode.dataIn,
+      opcode: Opcode.dataIn,
       flags: 0x83,
       itt: read.itt,
       word44: 5488,
       data: new Uint8Array(512),
     },
-    { opcode: TargetOpcode.r2t, itt: write.itt, ttt: 7, word44: 12_000 },
+    { opcode: Opcode.r2t, itt: write.itt, ttt: 7, word44: 12_000 },
     {
-      opcode: TargetOpcode.r2t,
+      opcode: Opcode.r2t,
       itt: write.itt,
       ttt: 8,
       dataSn: 1,
@@ -302,7 +296,7 @@ const loginTag = (1 << 12) >>> 0;
 function loginPdus(): Uint8Array[] {
   return loginAnswers.map((fields) => {
     const header = pduHeader(
-      { opcode: TargetOpcode.loginResponse, flags: 0x87, itt: loginTag, ...fields },
+      { opcode: Opcode.loginResponse, flags: 0x87, itt: loginTag, ...fields },
       { statSn: 100, expCmdSn: 1, maxCmdSn: 1 },
     );
     return onTcp(header, fields.data ?? none);

@@ -7,8 +7,8 @@ import {
   runCase,
   writeLength,
 } from '../../helpers/scripted-cases.ts';
-import { TargetOpcode } from '../../helpers/scripted-pdu.ts';
 import { loginTemplate } from '../../helpers/session-fixture.ts';
+import { Opcode } from '../../../src/wire/bhs.ts';
 
 const sense = Uint8Array.of(0, 18, 0x70, 0, 3, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x11, 0, 0, 0, 0, 0);
 
@@ -23,7 +23,7 @@ const onTcp: readonly HostileCase[] = [
     options: preferDigests,
     keys: (keys) => keys.map((key) => (key === 'HeaderDigest=None' ? 'HeaderDigest=CRC32C' : key)),
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt }, { digestError: 'header' });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt }, { digestError: 'header' });
     },
     end: 'header-digest-error',
   },
@@ -33,7 +33,7 @@ const onTcp: readonly HostileCase[] = [
     keys: (keys) => keys.map((key) => (key === 'DataDigest=None' ? 'DataDigest=CRC32C' : key)),
     script: ({ target, read }) => {
       target.send(
-        { opcode: TargetOpcode.dataIn, itt: read.itt, data: new Uint8Array(readLength) },
+        { opcode: Opcode.dataIn, itt: read.itt, data: new Uint8Array(readLength) },
         { digestError: 'data' },
       );
     },
@@ -45,7 +45,7 @@ const onTcp: readonly HostileCase[] = [
     keys: (keys) => keys.map((key) => (key === 'DataDigest=None' ? 'DataDigest=CRC32C' : key)),
     script: ({ target, none }) => {
       target.send(
-        { opcode: TargetOpcode.scsiResponse, itt: none.itt, status: 2, data: sense },
+        { opcode: Opcode.scsiResponse, itt: none.itt, status: 2, data: sense },
         { digestError: 'data' },
       );
     },
@@ -54,7 +54,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses Data-In for a write',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.dataIn, itt: write.itt, data: new Uint8Array(512) });
+      target.send({ opcode: Opcode.dataIn, itt: write.itt, data: new Uint8Array(512) });
     },
     end: 'protocol-error',
     detail: /Data-In for a command that reads nothing/,
@@ -62,7 +62,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses Data-In beyond the transfer',
     script: ({ target, read }) => {
-      target.send({ opcode: TargetOpcode.dataIn, itt: read.itt, data: new Uint8Array(4097) });
+      target.send({ opcode: Opcode.dataIn, itt: read.itt, data: new Uint8Array(4097) });
     },
     end: 'protocol-error',
     detail: /exceed the expected transfer of 4096/,
@@ -71,7 +71,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses Data-In whose offset would wrap around',
     script: ({ target, read }) => {
       target.send({
-        opcode: TargetOpcode.dataIn,
+        opcode: Opcode.dataIn,
         itt: read.itt,
         bufferOffset: 0xffffff00,
         data: new Uint8Array(512),
@@ -84,7 +84,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses Data-In with a gap',
     script: ({ target, read }) => {
       target.send({
-        opcode: TargetOpcode.dataIn,
+        opcode: Opcode.dataIn,
         itt: read.itt,
         bufferOffset: 512,
         data: new Uint8Array(512),
@@ -96,7 +96,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses Data-In that overlaps what has come',
     script: ({ target, read }) => {
-      const { opcode, itt } = { opcode: TargetOpcode.dataIn, itt: read.itt };
+      const { opcode, itt } = { opcode: Opcode.dataIn, itt: read.itt };
       target.send({ opcode, itt, flags: 0, data: new Uint8Array(1024) });
       target.send({ opcode, itt, dataSn: 1, bufferOffset: 512, data: new Uint8Array(512) });
     },
@@ -107,7 +107,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses Data-In out of its order',
     script: ({ target, read }) => {
       target.send({
-        opcode: TargetOpcode.dataIn,
+        opcode: Opcode.dataIn,
         itt: read.itt,
         dataSn: 1,
         data: new Uint8Array(512),
@@ -120,7 +120,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses Data-In with status that is not final',
     script: ({ target, read }) => {
       target.send({
-        opcode: TargetOpcode.dataIn,
+        opcode: Opcode.dataIn,
         itt: read.itt,
         flags: 0x01,
         data: new Uint8Array(512),
@@ -142,7 +142,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses an R2T for a read',
     script: ({ target, read }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: read.itt, ttt: 1, word44: 512 });
+      target.send({ opcode: Opcode.r2t, itt: read.itt, ttt: 1, word44: 512 });
     },
     end: 'protocol-error',
     detail: /R2T for a command that writes nothing/,
@@ -151,7 +151,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses an R2T with a data segment',
     script: ({ target, write }) => {
       target.send({
-        opcode: TargetOpcode.r2t,
+        opcode: Opcode.r2t,
         itt: write.itt,
         ttt: 1,
         word44: 512,
@@ -164,7 +164,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses an R2T for nothing',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: write.itt, ttt: 1 });
+      target.send({ opcode: Opcode.r2t, itt: write.itt, ttt: 1 });
     },
     end: 'protocol-error',
     detail: /DesiredDataTransferLength 0/,
@@ -172,7 +172,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses an R2T above MaxBurstLength',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: write.itt, ttt: 1, word44: 262_145 });
+      target.send({ opcode: Opcode.r2t, itt: write.itt, ttt: 1, word44: 262_145 });
     },
     end: 'protocol-error',
     detail: /MaxBurstLength 262144/,
@@ -181,7 +181,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'refuses an R2T beyond the transfer: nothing of anybody else is sent',
     script: ({ target, write }) => {
       target.send({
-        opcode: TargetOpcode.r2t,
+        opcode: Opcode.r2t,
         itt: write.itt,
         ttt: 1,
         bufferOffset: writeLength - 512,
@@ -194,7 +194,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses an R2T out of its order',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: write.itt, ttt: 1, dataSn: 1, word44: 512 });
+      target.send({ opcode: Opcode.r2t, itt: write.itt, ttt: 1, dataSn: 1, word44: 512 });
     },
     end: 'protocol-error',
     detail: /R2TSN 1, expected 0/,
@@ -202,7 +202,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses an R2T without a tag',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: write.itt, word44: 512 });
+      target.send({ opcode: Opcode.r2t, itt: write.itt, word44: 512 });
     },
     end: 'protocol-error',
     detail: /R2T without a TargetTransferTag/,
@@ -212,7 +212,7 @@ const onTcp: readonly HostileCase[] = [
     keys: (keys) => keys.map((key) => key.replace(/^(MaxRecvDataSegmentLength)=.*/, '$1=512')),
     script: ({ target, write }) => {
       target.send({
-        opcode: TargetOpcode.r2t,
+        opcode: Opcode.r2t,
         itt: write.itt,
         ttt: 1,
         bufferOffset: 512,
@@ -247,7 +247,7 @@ const onTcp: readonly HostileCase[] = [
       target.stall();
       for (const dataSn of [0, 1, 2]) {
         target.send({
-          opcode: TargetOpcode.r2t,
+          opcode: Opcode.r2t,
           itt: write.itt,
           ttt: 1,
           dataSn,
@@ -262,7 +262,7 @@ const onTcp: readonly HostileCase[] = [
     name: 'serves a hundred R2Ts for the same bytes, one after the other',
     script: ({ lane, target, write }) => {
       for (let dataSn = 0; dataSn < 100; dataSn++) {
-        target.send({ opcode: TargetOpcode.r2t, itt: write.itt, ttt: 1, dataSn, word44: 4096 });
+        target.send({ opcode: Opcode.r2t, itt: write.itt, ttt: 1, dataSn, word44: 4096 });
         lane.reactor.run();
       }
     },
@@ -343,7 +343,7 @@ const onTcp: readonly HostileCase[] = [
   {
     name: 'refuses a ping echo larger than its receive buffer',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.nopIn, data: new Uint8Array(65_100) });
+      target.send({ opcode: Opcode.nopIn, data: new Uint8Array(65_100) });
     },
     end: 'protocol-error',
     detail: /DataSegmentLength 65100 exceeds/,
@@ -379,7 +379,7 @@ const overIser: readonly HostileCase[] = [
   {
     name: 'refuses a message longer than its data segment',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt }, { iserPadding: 4 });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt }, { iserPadding: 4 });
     },
     end: 'protocol-error',
     detail: /message of 80 bytes/,
@@ -388,14 +388,14 @@ const overIser: readonly HostileCase[] = [
     name: 'takes a message with padding and one without',
     script: ({ target, none }) => {
       target.good(none, { status: 2, data: sense.slice(0, 19) });
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 255 } }, { iserPadding: 3 });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 255 } }, { iserPadding: 3 });
     },
     end: 'lives',
   },
   {
     name: 'refuses additional header segments that are not there',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt, bytes: { 4: 2 } });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt, bytes: { 4: 2 } });
     },
     end: 'protocol-error',
     detail: /TotalAHSLength and DataSegmentLength/,
@@ -410,7 +410,7 @@ const overIser: readonly HostileCase[] = [
   ).map(([what, iserType]): HostileCase => ({
     name: `refuses an iSER header of ${what}`,
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt }, { iserType });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt }, { iserType });
     },
     end: 'protocol-error',
     detail: new RegExp(`iSER header of ${what}, expected a control-type PDU`),
@@ -420,14 +420,14 @@ const overIser: readonly HostileCase[] = [
     script: ({ target, none }) => {
       target.mutate((message) => message.fill(0xff, 4, 28));
       target.commands.splice(target.commands.indexOf(none), 1);
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt }, { iserType: 0x1c });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt }, { iserType: 0x1c });
     },
     end: 'lives',
   },
   {
     name: 'refuses Data-In',
     script: ({ target, read }) => {
-      target.send({ opcode: TargetOpcode.dataIn, itt: read.itt, data: new Uint8Array(512) });
+      target.send({ opcode: Opcode.dataIn, itt: read.itt, data: new Uint8Array(512) });
     },
     end: 'protocol-error',
     detail: /opcode 0x25 does not exist over iSER/,
@@ -435,7 +435,7 @@ const overIser: readonly HostileCase[] = [
   {
     name: 'refuses an R2T',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.r2t, itt: write.itt, ttt: 1, word44: 512 });
+      target.send({ opcode: Opcode.r2t, itt: write.itt, ttt: 1, word44: 512 });
     },
     end: 'protocol-error',
     detail: /opcode 0x31 does not exist over iSER/,

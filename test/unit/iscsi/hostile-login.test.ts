@@ -1,6 +1,7 @@
 import { each, type HostileLogin, runLogin } from '../../helpers/scripted-cases.ts';
-import { keyText, politeKeys, TargetOpcode } from '../../helpers/scripted-pdu.ts';
+import { keyText, politeKeys } from '../../helpers/scripted-pdu.ts';
 import type { WireTarget } from '../../helpers/scripted-wire.ts';
+import { Opcode } from '../../../src/wire/bhs.ts';
 
 function replacing(key: string, value: string): (target: WireTarget) => void {
   return (target) => {
@@ -31,7 +32,7 @@ const logins: readonly HostileLogin[] = [
   {
     name: 'a PDU of the full feature phase comes too early',
     script: (target) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: target.expect(0x03).itt });
+      target.send({ opcode: Opcode.scsiResponse, itt: target.expect(0x03).itt });
     },
     end: 'protocol-error',
     detail: /opcode 0x21 in the login phase/,

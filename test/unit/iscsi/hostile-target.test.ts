@@ -1,11 +1,9 @@
 import { expect } from 'chai';
 import { TaskOutcome } from '../../../src/iscsi/task-table.ts';
 import { each, type HostileCase, readLength, runCase } from '../../helpers/scripted-cases.ts';
-import { TargetOpcode } from '../../helpers/scripted-pdu.ts';
+import { Opcode } from '../../../src/wire/bhs.ts';
 
 const sense = Uint8Array.of(0, 18, 0x70, 0, 3, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x11, 0, 0, 0, 0, 0);
-const logoutRequest = 0x06;
-const nopOut = 0x00;
 
 /** Lies in the fields that every PDU has. */
 const headers: readonly HostileCase[] = [
@@ -28,7 +26,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a login response after the login',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.loginResponse, flags: 0x87, itt: none.itt });
+      target.send({ opcode: Opcode.loginResponse, flags: 0x87, itt: none.itt });
     },
     end: 'protocol-error',
     detail: /opcode 0x23 in the full feature phase/,
@@ -36,7 +34,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a tag that nobody has',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: 0xdeadbeef });
+      target.send({ opcode: Opcode.scsiResponse, itt: 0xdeadbeef });
     },
     end: 'protocol-error',
     detail: /0xdeadbeef belongs to no outstanding PDU/,
@@ -44,7 +42,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a SCSI response without a tag',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse });
+      target.send({ opcode: Opcode.scsiResponse });
     },
     end: 'protocol-error',
     detail: /0xffffffff belongs to no outstanding PDU/,
@@ -52,7 +50,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses the tag of a slot in another generation',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: (none.itt + 0x1000) >>> 0 });
+      target.send({ opcode: Opcode.scsiResponse, itt: (none.itt + 0x1000) >>> 0 });
     },
     end: 'protocol-error',
     detail: /belongs to no outstanding PDU/,
@@ -72,7 +70,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a Text Response to a command',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.textResponse, itt: none.itt });
+      target.send({ opcode: Opcode.textResponse, itt: none.itt });
     },
     end: 'protocol-error',
     detail: /opcode 0x1, the answer is for 0x4/,
@@ -80,7 +78,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a Logout Response that nobody asked for',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.logoutResponse, itt: none.itt });
+      target.send({ opcode: Opcode.logoutResponse, itt: none.itt });
     },
     end: 'protocol-error',
     detail: /the answer is for 0x6/,
@@ -88,7 +86,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a Task Management Response that nobody asked for',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.taskManagementResponse, itt: none.itt });
+      target.send({ opcode: Opcode.taskManagementResponse, itt: none.itt });
     },
     end: 'protocol-error',
     detail: /the answer is for 0x2/,
@@ -96,7 +94,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses a NOP-In with the tag of a command',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.nopIn, itt: none.itt });
+      target.send({ opcode: Opcode.nopIn, itt: none.itt });
     },
     end: 'protocol-error',
     detail: /the answer is for 0x0/,
@@ -105,7 +103,7 @@ const headers: readonly HostileCase[] = [
     name: 'refuses a SCSI Response with the tag of a ping',
     script: async ({ lane, target }) => {
       await lane.pass(6000);
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: target.expect(nopOut).itt });
+      target.send({ opcode: Opcode.scsiResponse, itt: target.expect(Opcode.nopOut).itt });
     },
     end: 'protocol-error',
     detail: /opcode 0x0, the answer is for 0x1/,
@@ -114,7 +112,7 @@ const headers: readonly HostileCase[] = [
     name: 'refuses a DataSegmentLength beyond what we have declared',
     script: ({ target, none }) => {
       target.send({
-        opcode: TargetOpcode.scsiResponse,
+        opcode: Opcode.scsiResponse,
         itt: none.itt,
         dataSegmentLength: 0xffffff,
       });
@@ -125,7 +123,7 @@ const headers: readonly HostileCase[] = [
   {
     name: 'refuses additional header segments of 1020 bytes',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt, ahsWords: 255 });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt, ahsWords: 255 });
     },
     end: 'protocol-error',
     detail: /TotalAHSLength 1020 exceeds the limit/,
@@ -147,7 +145,7 @@ const answers: readonly HostileCase[] = [
   {
     name: 'refuses residual overflow and underflow at once',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.scsiResponse, itt: none.itt, flags: 0x86 });
+      target.send({ opcode: Opcode.scsiResponse, itt: none.itt, flags: 0x86 });
     },
     end: 'protocol-error',
     detail: /both residual flags/,
@@ -156,7 +154,7 @@ const answers: readonly HostileCase[] = [
     name: 'refuses an underflow larger than the transfer',
     script: ({ target, read }) => {
       target.send({
-        opcode: TargetOpcode.scsiResponse,
+        opcode: Opcode.scsiResponse,
         itt: read.itt,
         flags: 0x82,
         word44: readLength + 1,
@@ -220,7 +218,7 @@ const answers: readonly HostileCase[] = [
   {
     name: 'fails the command that a Reject names',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.reject, response: 9, data: none.bhs });
+      target.send({ opcode: Opcode.reject, response: 9, data: none.bhs });
     },
     end: 'lives',
     then: ({ volume, tasks }) => {
@@ -232,7 +230,7 @@ const answers: readonly HostileCase[] = [
     script: ({ target, none }) => {
       const unknown = none.bhs.slice();
       unknown.set([0xde, 0xad, 0xbe, 0xef], 16);
-      target.send({ opcode: TargetOpcode.reject, response: 9, data: unknown });
+      target.send({ opcode: Opcode.reject, response: 9, data: unknown });
     },
     end: 'lives',
     then: ({ volume }) => {
@@ -242,7 +240,7 @@ const answers: readonly HostileCase[] = [
   {
     name: 'refuses a Reject without the header that it is about',
     script: ({ target, none }) => {
-      target.send({ opcode: TargetOpcode.reject, response: 9, data: none.bhs.slice(0, 47) });
+      target.send({ opcode: Opcode.reject, response: 9, data: none.bhs.slice(0, 47) });
     },
     end: 'protocol-error',
     detail: /Reject: data segment of 47 bytes/,
@@ -250,14 +248,14 @@ const answers: readonly HostileCase[] = [
   {
     name: 'logs in anew when a Reject speaks of a data digest error',
     script: ({ target, write }) => {
-      target.send({ opcode: TargetOpcode.reject, response: 2, data: write.bhs });
+      target.send({ opcode: Opcode.reject, response: 2, data: write.bhs });
     },
     end: 'data-digest-error',
   },
   {
     name: 'sends no more commands than it has room for, however far the window reaches',
     script: ({ target, volume }) => {
-      target.send({ opcode: TargetOpcode.nopIn, maxCmdSn: (target.expCmdSn + 0x7fffffff) >>> 0 });
+      target.send({ opcode: Opcode.nopIn, maxCmdSn: (target.expCmdSn + 0x7fffffff) >>> 0 });
       for (let i = 0; i < 12; i++) volume.submit('none');
     },
     end: 'lives',
@@ -270,9 +268,9 @@ const answers: readonly HostileCase[] = [
     name: 'passes over a command window that shrinks or makes no sense',
     script: ({ lane, target, none }) => {
       const { expCmdSn } = target;
-      target.send({ opcode: TargetOpcode.nopIn, maxCmdSn: (expCmdSn - 2) >>> 0 });
-      target.send({ opcode: TargetOpcode.nopIn, expCmdSn: 0x80000000, maxCmdSn: 0 });
-      target.send({ opcode: TargetOpcode.nopIn, expCmdSn: 0xffffffff, maxCmdSn: 0xfffffff0 });
+      target.send({ opcode: Opcode.nopIn, maxCmdSn: (expCmdSn - 2) >>> 0 });
+      target.send({ opcode: Opcode.nopIn, expCmdSn: 0x80000000, maxCmdSn: 0 });
+      target.send({ opcode: Opcode.nopIn, expCmdSn: 0xffffffff, maxCmdSn: 0xfffffff0 });
       lane.reactor.run();
       target.good(none);
     },
@@ -285,11 +283,11 @@ const unasked: readonly HostileCase[] = [
   {
     name: 'answers a NOP-In with its own tag and LUN',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.nopIn, ttt: 0x77, lun: 0x0009000000000000n });
+      target.send({ opcode: Opcode.nopIn, ttt: 0x77, lun: 0x0009000000000000n });
     },
     end: 'lives',
     then: ({ target }) => {
-      const answer = target.expect(nopOut);
+      const answer = target.expect(Opcode.nopOut);
       expect([answer.word20, answer.lun, answer.itt]).to.deep.equal([
         0x77,
         0x0009000000000000n,
@@ -302,7 +300,7 @@ const unasked: readonly HostileCase[] = [
     script: async ({ lane, target, volume }) => {
       const before = lane.pool.statistics.usedBytes;
       target.stall();
-      for (let i = 0; i < 1000; i++) target.send({ opcode: TargetOpcode.nopIn, ttt: i });
+      for (let i = 0; i < 1000; i++) target.send({ opcode: Opcode.nopIn, ttt: i });
       await lane.rest();
       expect(lane.pool.statistics.usedBytes).to.equal(before);
       volume.refusing = true;
@@ -314,7 +312,7 @@ const unasked: readonly HostileCase[] = [
   {
     name: 'leaves when the connection is announced to drop',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 2, 41: 1, 43: 1 } });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 2, 41: 1, 43: 1 } });
     },
     end: 'peer-closed',
     detail: /asynchronous event 2/,
@@ -322,7 +320,7 @@ const unasked: readonly HostileCase[] = [
   {
     name: 'leaves when the session is announced to drop',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 3 } });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 3 } });
     },
     end: 'peer-closed',
     detail: /asynchronous event 3/,
@@ -331,7 +329,7 @@ const unasked: readonly HostileCase[] = [
     name: 'waits no longer than a minute before a login, whatever the target asks for',
     script: ({ target }) => {
       target.send({
-        opcode: TargetOpcode.asyncMessage,
+        opcode: Opcode.asyncMessage,
         bytes: { 36: 2, 40: 0xff, 41: 0xff, 42: 0xff, 43: 0xff },
       });
     },
@@ -340,18 +338,18 @@ const unasked: readonly HostileCase[] = [
   {
     name: 'logs out when told to, without any time to do so',
     script: async ({ lane, target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 1 } });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 1 } });
       await lane.rest();
       await lane.pass(1000);
-      const { itt } = target.expect(logoutRequest);
-      target.send({ opcode: TargetOpcode.logoutResponse, itt, bytes: { 40: 0xff, 41: 0xff } });
+      const { itt } = target.expect(Opcode.logoutRequest);
+      target.send({ opcode: Opcode.logoutResponse, itt, bytes: { 40: 0xff, 41: 0xff } });
     },
     end: 'target-requested-logout',
   },
   {
     name: 'logs out when told to, though the logout is never answered',
     script: async ({ lane, target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 1, 43: 1 } });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 1, 43: 1 } });
       await lane.pass(8000);
     },
     end: 'target-requested-logout',
@@ -359,15 +357,15 @@ const unasked: readonly HostileCase[] = [
   {
     name: 'passes over an asynchronous event that does not exist',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage, bytes: { 36: 200 } });
+      target.send({ opcode: Opcode.asyncMessage, bytes: { 36: 200 } });
     },
     end: 'lives',
   },
   {
     name: 'passes over an asynchronous SCSI event without sense data',
     script: ({ target }) => {
-      target.send({ opcode: TargetOpcode.asyncMessage });
-      target.send({ opcode: TargetOpcode.asyncMessage, data: Uint8Array.of(0xff, 0xff, 0x70) });
+      target.send({ opcode: Opcode.asyncMessage });
+      target.send({ opcode: Opcode.asyncMessage, data: Uint8Array.of(0xff, 0xff, 0x70) });
     },
     end: 'lives',
   },

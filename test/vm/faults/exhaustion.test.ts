@@ -1,15 +1,18 @@
 /** Over iSER: too little memory may be locked, the connection is lost again and again, the kernel has no NBD client. */
 import { expect } from 'chai';
 import { chmodSync } from 'node:fs';
-import { Lane } from '../../../daemon/lane/lane.ts';
 import { callControl } from '../../../daemon/control/client.ts';
 import { statusSchema, type Status } from '../../../daemon/control/protocol.ts';
-import type { SessionSpec } from '../../../daemon/lane/messages.ts';
-import { makeIsid } from '../../../src/iscsi/isid.ts';
-import { parseTargetUrl } from '../../../src/iscsi/url.ts';
 import { DaemonFixture, type Watched } from '../../helpers/daemon-fixture.ts';
+import {
+  openFds,
+  ownLane,
+  residentBytes,
+  sessionSpec,
+  verbsObjects,
+} from '../../helpers/own-lane.ts';
 import { iserdPath, run, runOk } from '../../helpers/programs.ts';
-import { openFds, ReconnectingSession, residentBytes } from '../../helpers/reconnect-cycles.ts';
+import { ReconnectingSession } from '../../helpers/reconnect-cycles.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 import { initiatorOptions, targets, ways } from '../guest/machine.ts';
 
@@ -87,66 +90,22 @@ for (const way of overIser) {
   });
 }
 
-/** Verbs objects of this process, by kind. */
-async function verbsObjects(): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const kind of ['pd', 'cq', 'qp', 'cm_id', 'mr']) {
-    const listed = JSON.parse(await runOk('rdma', ['-j', 'resource', 'show', kind])) as {
-      pid?: number;
-    }[];
-    counts[kind] = listed.filter(({ pid }) => pid === process.pid).length;
-  }
-  return counts;
-}
-
 const cycles = Number(process.env['ISERD_RECONNECT_CYCLES'] ?? 100);
 const warmUp = 20;
 /** What a heap may grow by between two collections. */
 const allowedGrowthBytes = 48 * mebibyte;
-
-function specFor(url: string): SessionSpec {
-  const { transport, host, port, targetName = '', lun = 0 } = parseTargetUrl(url);
-  const milliseconds = 30_000;
-  return {
-    volume: 'cycles',
-    transport,
-    portals: [{ host, port }],
-    targetName,
-    lun,
-    initiatorName: initiatorOptions()[1],
-    isid: makeIsid(0x654321, 7),
-    headerDigest: 'none',
-    dataDigest: 'none',
-    readOnly: false,
-    replacementTimeoutMs: Infinity,
-    commandTimeoutMs: milliseconds,
-    loginTimeoutMs: milliseconds,
-    startTimeoutMs: milliseconds,
-    nopIntervalMs: 5000,
-    nopTimeoutMs: 5000,
-  };
-}
 
 for (const way of overIser) {
   describe(`${cycles} reconnects: ${way.name}`, function () {
     this.timeout(3_600_000);
 
     it('leave queue pairs, registrations, descriptors and memory as they were', async () => {
-      const lane = new Lane(
-        {
-          registration: 'cache',
-          pinLimitBytes: 16 * mebibyte,
-          arenaBytes: 16 * mebibyte,
-          hugePages: false,
-          spinMicroseconds: 0,
-          requestCapacity: 16,
-          lanes: 1,
-          sessions: 1,
-        },
-        () => undefined,
-      );
+      const lane = ownLane(16 * mebibyte);
       fixture.onCleanUp(() => lane.handlers.close({}));
-      const reconnecting = new ReconnectingSession(lane, specFor(await targets.variable(way.url)));
+      const reconnecting = new ReconnectingSession(
+        lane,
+        sessionSpec(await targets.variable(way.url), initiatorOptions()[1]),
+      );
       await reconnecting.session.start();
       await reconnecting.reconnect(warmUp);
       const state = async () => ({

@@ -1,4 +1,4 @@
-// Loaded into every Node.js of the guest (prepared.sh). V8 patches WebAssembly's jump table from a compiler thread while
+// Loaded into every Node.js of the guest (run.sh). V8 patches WebAssembly's jump table from a compiler thread while
 // another CPU executes it; QEMU's emulation of several CPUs (7.2) sometimes runs the torn code, and Node.js, which parses
 // every CommonJS module with WebAssembly, then ends with a segmentation fault: 4 of 50 starts. Code that is compiled once,
 // and before it runs, is never patched.

@@ -5,5 +5,4 @@ set -euo pipefail
 . "$(dirname "$0")/targets.sh"
 rdma_up
 modprobe nbd
-export NODE_OPTIONS="--require=\"$PWD/test/vm/guest/emulated-node.cjs\""
 exec "$@"
