@@ -258,16 +258,17 @@ export class TaskDispatch {
     this.pump();
   }
 
-  /**
-   * To be called regularly: ends waiting tasks that are late, wakes delayed ones. Returns the first outstanding task that has had its
-   * time, or -1: it is to be aborted.
-   */
-  sweep(nowMs: number): number {
+  /** To be called regularly: ends waiting tasks that are late, wakes delayed ones. */
+  sweep(nowMs: number): void {
     this.#coarseNowMs = nowMs;
     this.#queues.expire(nowMs);
     this.#queues.wake(nowMs);
     this.#deliverEnded();
     this.pump();
+  }
+
+  /** The first outstanding task that has had its time, or -1: it is to be aborted. */
+  firstOverdue(nowMs: number): number {
     return this.#sent.firstOverdue(nowMs, this.#options.commandTimeoutMs);
   }
 

@@ -51,12 +51,8 @@ export class TaskSupervisor implements TaskManagementPort {
   /** To be called regularly. */
   sweep(nowMs: number): void {
     this.#functions.check(nowMs);
-    const overdue = this.#options.dispatch.sweep(nowMs);
-    if (overdue !== -1 && this.#functions.idle && this.#connection !== undefined) {
-      const { tasks, emit } = this.#options;
-      emit({ kind: 'abort-task', operationCode: tasks.cdb[overdue * cdbLength] });
-      this.#functions.begin(overdue, nowMs);
-    }
+    this.#options.dispatch.sweep(nowMs);
+    this.#abortNext(nowMs);
   }
 
   onTaskLeft(task: number): void {
@@ -64,7 +60,9 @@ export class TaskSupervisor implements TaskManagementPort {
   }
 
   onResponse(pdu: number, response: number): void {
-    this.#functions.onResponse(pdu, response, this.#options.now());
+    const nowMs = this.#options.now();
+    this.#functions.onResponse(pdu, response, nowMs);
+    this.#abortNext(nowMs);
   }
 
   /** The target has rejected the request in slot `pdu`, which is free again. */
@@ -100,7 +98,19 @@ export class TaskSupervisor implements TaskManagementPort {
   }
 
   giveUp(detail: string): void {
-    this.#connection?.disconnect(ConnectionEnd.taskManagementTimeout, detail);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.disconnect(ConnectionEnd.taskManagementTimeout, detail);
+  }
+
+  /** One at a time, but one right after the other: a whole queue may be overdue. */
+  #abortNext(nowMs: number): void {
+    if (!this.#functions.idle || this.#connection === undefined) return;
+    const { dispatch, tasks, emit } = this.#options;
+    const overdue = dispatch.firstOverdue(nowMs);
+    if (overdue === -1) return;
+    emit({ kind: 'abort-task', operationCode: tasks.cdb[overdue * cdbLength] });
+    this.#functions.begin(overdue, nowMs);
   }
 
   #send(taskFunction: TaskManagementFunction, referencedTag: number, refCmdSn: number): number {

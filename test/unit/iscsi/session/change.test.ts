@@ -185,6 +185,26 @@ describe('a logical unit that was reset by somebody else', () => {
     expect(target.take()).to.deep.equal([]);
   });
 
+  it('has a whole queue of them aborted one right after the other', async () => {
+    const checked = new CheckedFixture();
+    const { fixture } = checked;
+    const target = await fixture.up();
+    for (let i = 0; i < 16; i++) fixture.submit(write10);
+    const sent = target.take();
+    target.checkCondition(sent[15], 6, 0x29, 0x03);
+    await checked.answerCheck(target);
+    target.take();
+    fixture.timers.advance(500);
+    const began = fixture.timers.now();
+    for (const suspect of sent.slice(0, 15)) {
+      const abort = target.take().find(({ opcode }) => opcode === 0x02);
+      expect(abort?.word20).to.equal(suspect.itt);
+      if (abort !== undefined) target.taskManagementResponse(abort, 0);
+    }
+    expect(fixture.timers.now()).to.equal(began);
+    expect(target.take().map(({ opcode }) => opcode)).to.deep.equal([0x01]);
+  });
+
   it('has those ended that must not run twice', async () => {
     const checked = new CheckedFixture();
     const { fixture } = checked;
