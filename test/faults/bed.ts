@@ -105,6 +105,11 @@ export class Bed {
     return volume === undefined || !volume.isRunning ? '' : volume.stop();
   }
 
+  /** The volume will not do for another line; whoever has it ends it. */
+  forgetVolume(): void {
+    this.#volume = undefined;
+  }
+
   /** Host and port of the way's target, name and LUN, past any proxy. */
   async portalOf(over: Way): Promise<{
     readonly host: string;

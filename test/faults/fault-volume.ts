@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { callControl } from '../../daemon/control/client.ts';
 import { statusSchema, type Status } from '../../daemon/control/protocol.ts';
-import { IserdProcess } from '../helpers/programs.ts';
+import { iserctlPath, IserdProcess, run } from '../helpers/programs.ts';
 
 /** The log's word for the end of a connection, with its reason. */
 export const lossPattern = /connection closed .*end=(\S+)/;
@@ -103,9 +103,11 @@ export class FaultVolume {
     return code === 0 ? '' : `iserd ended with ${signal ?? code}:\n${stderr}`;
   }
 
-  /** Ends the daemon whatever it does. */
+  /** Ends the daemon whatever it does, and whatever waits for its device. */
   async kill(): Promise<void> {
     await this.#iserd.stop('SIGKILL');
+    if (this.device !== '')
+      await run(process.execPath, [iserctlPath, 'detach', '--force', this.device]);
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

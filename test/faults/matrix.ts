@@ -35,7 +35,6 @@ for (const { fault, way } of lines) {
   const row = await runLine(bed, fault, way, quick);
   rows.push(row);
   console.log(`${row.asExpected ? '✔' : '✘'} ${row.fault}, ${row.way} (${row.lineSeconds} s)`);
-  for (const problem of row.problems) console.log(`    ! ${problem}`);
 }
 
 const seconds = (ms: number | null): string => (ms === null ? '-' : (ms / 1000).toFixed(1));

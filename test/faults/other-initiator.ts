@@ -10,6 +10,19 @@ const loginKeys = (targetName: string): readonly string[] => [
   'DataDigest=None',
   'ErrorRecoveryLevel=0',
   'MaxConnections=1',
+  // LIO asks about every key that it is not told of.
+  'InitialR2T=Yes',
+  'ImmediateData=No',
+  'MaxRecvDataSegmentLength=8192',
+  'MaxBurstLength=262144',
+  'FirstBurstLength=65536',
+  'MaxOutstandingR2T=1',
+  'DataPDUInOrder=Yes',
+  'DataSequenceInOrder=Yes',
+  'DefaultTime2Wait=0',
+  'DefaultTime2Retain=0',
+  'IFMarker=No',
+  'OFMarker=No',
 ];
 
 function bhs(opcode: number, flags: number): Buffer {
@@ -28,17 +41,7 @@ export async function resetLogicalUnit(
   const socket = createConnection(portal);
   const pdus = new PduReader(socket);
   try {
-    const text = Buffer.from(loginKeys(targetName).join('\0') + '\0');
-    // Immediate login request, straight from the operational to the full feature phase.
-    const login = bhs(0x43, 0x87);
-    login.writeUIntBE(text.length, 5, 3);
-    login.writeUInt8(0x80, 8);
-    login.writeUInt8(0x77, 13);
-    login.writeUInt32BE(1, 24);
-    socket.write(Buffer.concat([login, text, Buffer.alloc(-text.length & 3)]));
-    const accepted = await pdus.next();
-    if (accepted[0] !== 0x23 || accepted[36] !== 0 || (accepted[1] & 0x83) !== 0x83)
-      throw new Error(`login: ${accepted.subarray(0, bhsLength).toString('hex')}`);
+    const accepted = await login(socket, pdus, targetName);
 
     const request = bhs(0x42, 0x80 | 5);
     request.writeUInt16BE(lun, 8);
@@ -56,6 +59,28 @@ export async function resetLogicalUnit(
   } finally {
     socket.destroy();
   }
+}
+
+/** Straight from the operational to the full feature phase, as soon as the target has said what it has to say. */
+async function login(socket: Socket, pdus: PduReader, targetName: string): Promise<Buffer> {
+  let text = Buffer.from(loginKeys(targetName).join('\0') + '\0');
+  let expStatSn = 0;
+  for (let round = 0; round < 4; round++) {
+    const request = bhs(0x43, 0x87);
+    request.writeUIntBE(text.length, 5, 3);
+    request.writeUInt8(0x80, 8);
+    request.writeUInt8(0x77, 13);
+    request.writeUInt32BE(1, 24);
+    request.writeUInt32BE(expStatSn, 28);
+    socket.write(Buffer.concat([request, text, Buffer.alloc(-text.length & 3)]));
+    const answer = await pdus.next();
+    if (answer[0] !== 0x23 || answer[36] !== 0)
+      throw new Error(`login: ${answer.subarray(0, bhsLength).toString('hex')}`);
+    if ((answer[1] & 0x83) === 0x83) return answer;
+    text = Buffer.alloc(0);
+    expStatSn = answer.readUInt32BE(24) + 1;
+  }
+  throw new Error('login: the target does not come to an end');
 }
 
 class PduReader {

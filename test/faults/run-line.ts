@@ -65,10 +65,11 @@ export async function runLine(bed: Bed, fault: Fault, over: Way, quick: boolean)
   if (fault.logs !== undefined && volume?.logged(fault.logs, times.injectedAtMs) === undefined)
     problems.push(`the log lacks ${String(fault.logs)}`);
   if (problems.length > 0) {
-    // What is stuck must not spoil the lines that follow.
+    for (const problem of problems) console.log(`    ! ${problem}`);
     for (const line of volume?.logSince(times.injectedAtMs).slice(0, 60) ?? [])
       console.log(`    | ${line}`);
-    await Promise.race([bed.dropVolume(), delay(30_000)]);
+    // What is stuck must not spoil the lines that follow.
+    bed.forgetVolume();
     await volume?.kill();
   }
   await access?.close().catch(() => undefined);
