@@ -95,15 +95,21 @@ const layers = {
   integration: () => counted([...mocha, '--timeout', '120000', 'test/integration/**/*.test.ts']),
   /** What breaks targets and devices on purpose cannot harm the rest, nor each other: every file of faults has its own boot. */
   vm: async () => {
+    const files = ['test/vm/*.test.ts', ...(await filesUnder('test/vm/faults', '.test.ts'))];
+    const boots = Object.fromEntries(
+      files.map((pattern) => [pattern, [...mocha, '--timeout', '300000', pattern]]),
+    );
+    // Requests that wait for an answer occupy a thread each.
+    boots['the fault matrix, each fault once'] = [
+      ...['env', 'UV_THREADPOOL_SIZE=48', 'node', '--import', 'tsx'],
+      ...['test/faults/matrix.ts', '--quick'],
+    ];
     const counts = { passed: 0, failed: 0, skipped: 0 };
-    for (const files of [
-      'test/vm/*.test.ts',
-      ...(await filesUnder('test/vm/faults', '.test.ts')),
-    ]) {
-      console.log(`\n  boot for ${files}`);
+    for (const [name, command] of Object.entries(boots)) {
+      console.log(`\n  boot for ${name}`);
       const boot = await counted([
         ...['test/vm/run.sh', '-m', '4096', '-t', '2200', 'bash', 'test/vm/guest/prepared.sh'],
-        ...[...mocha, '--timeout', '300000', files],
+        ...command,
       ]);
       for (const key of Object.keys(counts)) counts[key] += boot[key];
     }

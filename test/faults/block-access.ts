@@ -11,12 +11,14 @@ export interface BlockAccess {
   write(offset: number, payload: Buffer): Promise<void>;
   read(offset: number, into: Buffer): Promise<void>;
   close(): Promise<void>;
+  /** Whatever state it is in; the device is gone already. */
+  abandon(): Promise<void>;
 }
 
 const alignment = 4096;
 
 /**
- * A kernel device, opened with O_DIRECT. Every request that waits occupies a thread of libuv's pool: UV_THREADPOOL_SIZE must
+ * A kernel device, or a file on one, opened with O_DIRECT. Every request that waits occupies a thread of libuv's pool: UV_THREADPOOL_SIZE must
  * be above the queue depth.
  */
 export class DeviceAccess implements BlockAccess {
@@ -68,6 +70,10 @@ export class DeviceAccess implements BlockAccess {
   close(): Promise<void> {
     return this.#file.close();
   }
+
+  async abandon(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+  }
 }
 
 export class SocketAccess implements BlockAccess {
@@ -99,5 +105,9 @@ export class SocketAccess implements BlockAccess {
 
   close(): Promise<void> {
     return this.#client.disconnect();
+  }
+
+  async abandon(): Promise<void> {
+    await this.#client.disconnect().catch(() => undefined);
   }
 }

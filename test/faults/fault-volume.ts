@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { callControl } from '../../daemon/control/client.ts';
 import { statusSchema, type Status } from '../../daemon/control/protocol.ts';
 import { iserctlPath, IserdProcess, run } from '../helpers/programs.ts';
+import { waitUntil } from '../helpers/wait.ts';
 
 /** The log's word for the end of a connection, with its reason. */
 export const lossPattern = /connection closed .*end=(\S+)/;
@@ -15,13 +16,16 @@ export interface LogLine {
   readonly text: string;
 }
 
+/** Of a daemon, emulated, on a machine that is busy with other things. */
+const startTimeoutMs = 120_000;
+
 /** Keys of a `[[volume]]` as TOML values. */
 export type VolumeSettings = Readonly<Record<string, number | string>>;
 
 export class FaultVolume {
   readonly device: string;
   readonly socketPath: string;
-  readonly #iserd: IserdProcess;
+  #iserd: IserdProcess;
   readonly #directory: string;
   readonly #lines: LogLine[];
 
@@ -41,7 +45,6 @@ export class FaultVolume {
     settings: VolumeSettings = {},
   ): Promise<FaultVolume> {
     const directory = mkdtempSync(join(tmpdir(), 'iserd-faults-'));
-    const file = join(directory, 'iserd.toml');
     const values = {
       name: 'fault',
       url,
@@ -51,23 +54,12 @@ export class FaultVolume {
     };
     const keys = Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
     writeFileSync(
-      file,
+      configurationIn(directory),
       `[initiator]\nname = "${initiatorName}"\n[control]\nsocket = "${directory}/control"\n` +
         `[[volume]]\n${keys.join('\n')}\n`,
     );
     const lines: LogLine[] = [];
-    const iserd = await IserdProcess.start(['--config', file], (child) => {
-      let rest = '';
-      child.stderr?.on('data', (chunk: Buffer) => {
-        const parts = (rest + chunk.toString()).split('\n');
-        rest = parts.pop() ?? '';
-        for (const text of parts) {
-          const time = Date.parse(text.slice(0, text.indexOf(' ')));
-          lines.push({ atMs: Number.isNaN(time) ? Date.now() : time, text });
-        }
-      });
-    });
-    return new FaultVolume(iserd, directory, lines);
+    return new FaultVolume(await startDaemon(directory, lines), directory, lines);
   }
 
   get pid(): number {
@@ -96,6 +88,33 @@ export class FaultVolume {
     return status.volumes[0].sessions[0];
   }
 
+  /** The daemon is gone from one instant to the next. */
+  async crash(): Promise<void> {
+    await this.#iserd.stop('SIGKILL');
+  }
+
+  /** A new daemon takes the device over; resolves when it is ready. */
+  async startAgain(): Promise<void> {
+    this.#iserd = await startDaemon(this.#directory, this.#lines);
+    if (this.#iserd.device !== this.device)
+      throw new Error(`the new daemon serves ${this.#iserd.device}, not ${this.device}`);
+  }
+
+  /** The daemon becomes its own successor, as for an upgrade; resolves when that is ready. */
+  async succeed(): Promise<void> {
+    const iserd = this.#iserd;
+    const before = iserd.timesReady;
+    iserd.child.kill('SIGUSR2');
+    await waitUntil(
+      'the successor is ready',
+      () => {
+        if (!this.isRunning) throw new Error('the daemon has ended instead');
+        return iserd.timesReady > before;
+      },
+      startTimeoutMs,
+    );
+  }
+
   /** Ends the daemon; what it printed if it did not end well. */
   async stop(): Promise<string> {
     const { code, signal, stderr } = await this.#iserd.stop();
@@ -110,4 +129,23 @@ export class FaultVolume {
       await run(process.execPath, [iserctlPath, 'detach', '--force', this.device]);
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function configurationIn(directory: string): string {
+  return join(directory, 'iserd.toml');
+}
+
+/** Its log is appended to `lines`. */
+function startDaemon(directory: string, lines: LogLine[]): Promise<IserdProcess> {
+  return IserdProcess.start(['--config', configurationIn(directory)], (child) => {
+    let rest = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      const parts = (rest + chunk.toString()).split('\n');
+      rest = parts.pop() ?? '';
+      for (const text of parts) {
+        const time = Date.parse(text.slice(0, text.indexOf(' ')));
+        lines.push({ atMs: Number.isNaN(time) ? Date.now() : time, text });
+      }
+    });
+  });
 }

@@ -12,6 +12,8 @@ const tpg = '"$_fabric/$iqn_prefix:lio/tpgt_1"';
 const loginFailed = /login failed/;
 /** A dead peer is noticed in this time. */
 const deadPeerMs = 10_000;
+/** The peer's end says so; that the emulated one ends may take two seconds of it. */
+const atOnceMs = 5000;
 /** The first attempts to connect again come at once, after 1 s and after 2 s more. */
 const soonMs = 8000;
 /** After long outages attempts are up to 30 s apart, and the last one before the end may still be waiting for an answer. */
@@ -73,7 +75,7 @@ export const faults: readonly Fault[] = [
     quickWays: [tgtIser],
     load: 'device',
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: soonMs,
     run: async (stage) => {
       await stage.inject('tgt_kill');
@@ -87,7 +89,7 @@ export const faults: readonly Fault[] = [
     quickWays: [lioTcp],
     load: 'device',
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: soonMs,
     run: restart,
   },
@@ -97,7 +99,7 @@ export const faults: readonly Fault[] = [
     quickWays: [lioIser],
     load: 'socket',
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: soonMs,
     run: async (stage) => {
       await stage.inject(`echo 0 >${tpg}/enable`);
@@ -107,7 +109,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'link down 5 s',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [tgtTcp],
     load: 'device',
@@ -117,7 +119,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'link down 60 s',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [],
     load: 'device',
@@ -128,7 +130,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: '100 % loss',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [lioIser],
     load: 'device',
@@ -144,7 +146,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: '1 % loss, reordering',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [tgtIser],
     load: 'device',
@@ -154,7 +156,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'delay 50 ms',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [lioTcp],
     load: 'device',
@@ -164,7 +166,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'packets duplicated 10 %',
-    onWire: true,
+    needsVm: true,
     ways: everywhere,
     quickWays: [lioIser],
     load: 'device',
@@ -208,7 +210,7 @@ export const faults: readonly Fault[] = [
     load: 'socket',
     settings: { command_timeout: 5 },
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: soonMs,
     logs: /end=protocol-error/,
     run: async (stage) => {
@@ -224,7 +226,7 @@ export const faults: readonly Fault[] = [
     load: 'device',
     settings: { command_timeout: 5 },
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: lateMs,
     run: async (stage) => {
       await stage.injectBy(() => (stage.bed.proxy.mode = { kind: 'drop' }));
@@ -269,7 +271,7 @@ export const faults: readonly Fault[] = [
     quickWays: [tgtTcp],
     load: 'device',
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: lateMs,
     logs: loginFailed,
     run: refuseLogins,
@@ -330,13 +332,40 @@ export const faults: readonly Fault[] = [
     load: 'device',
     settings: { replacement_timeout: 0 },
     connection: 'lost',
-    detectedWithinMs: 2000,
+    detectedWithinMs: atOnceMs,
     recoveredWithinMs: lateMs,
     ioErrors: true,
     run: async (stage) => {
       await stage.inject('tgt_kill');
       await stage.writer.whenFailed(32, 5000);
       await stage.heal('tgt_up');
+    },
+  },
+  {
+    name: 'daemon killed (kill -9), started again',
+    needsVm: true,
+    ways: everywhere,
+    quickWays: [tgtIser],
+    load: 'file system',
+    connection: 'either',
+    recoveredWithinMs: soonMs,
+    run: async (stage) => {
+      await stage.injectBy(() => stage.volume.crash());
+      await stage.hold(3, 1);
+      await stage.healBy(() => stage.volume.startAgain());
+    },
+  },
+  {
+    name: 'daemon replaced by its successor',
+    needsVm: true,
+    ways: everywhere,
+    quickWays: [lioTcp],
+    load: 'file system',
+    connection: 'either',
+    recoveredWithinMs: soonMs,
+    run: async (stage) => {
+      await stage.injectBy(() => stage.volume.succeed());
+      await stage.healBy(() => undefined);
     },
   },
 ];

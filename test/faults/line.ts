@@ -22,6 +22,9 @@ export interface Stage {
   noticed(timeoutMs: number, pattern?: RegExp): Promise<void>;
 }
 
+/** What the writes go through: the kernel device, a file of an ext4 on it, or the Unix socket. */
+export type LoadPath = 'device' | 'file system' | 'socket';
+
 /** How the connection must have fared. */
 export type Connection = 'lost' | 'kept' | 'either';
 
@@ -30,9 +33,9 @@ export interface Fault {
   readonly ways: readonly Way[];
   /** Ways of the quick matrix. */
   readonly quickWays: readonly Way[];
-  readonly load: 'device' | 'socket';
-  /** It needs the wire between two devices of the VM. */
-  readonly onWire?: boolean;
+  readonly load: LoadPath;
+  /** It needs the wire between two devices of the VM, or a kernel device. */
+  readonly needsVm?: boolean;
   readonly settings?: VolumeSettings;
   readonly connection: Connection;
   /** From the fault to the line in the log, ms; a peer that is dead without a word must be noticed in 10 s. */

@@ -22,7 +22,7 @@ export function selectLines({ quick, host, only }: Selection): Line[] {
   return (host ? hostWays : ways).flatMap((way) =>
     faults
       .filter((fault) => (quick && !host ? fault.quickWays : fault.ways).includes(way))
-      .filter((fault) => !host || fault.onWire !== true)
+      .filter((fault) => !host || fault.needsVm !== true)
       .filter((fault) => fault.name.includes(only) || way.name.includes(only))
       .toSorted((a, b) => settingsOf(a).localeCompare(settingsOf(b)))
       .map((fault) => ({ fault, way })),

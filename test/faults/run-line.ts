@@ -4,8 +4,9 @@ import { waitUntil } from '../helpers/wait.ts';
 import { waitingProcesses } from '../vm/guest/block-device.ts';
 import type { Bed, Way } from './bed.ts';
 import { DeviceAccess, SocketAccess, type BlockAccess } from './block-access.ts';
+import { FileSystemAccess } from './file-system-access.ts';
 import { lossPattern, type FaultVolume } from './fault-volume.ts';
-import type { Fault, Row, Stage } from './line.ts';
+import type { Fault, LoadPath, Row, Stage } from './line.ts';
 import { LoggedWriter, type WriterResult } from './logged-writer.ts';
 
 const depth = 32;
@@ -32,10 +33,7 @@ export async function runLine(bed: Bed, fault: Fault, over: Way, quick: boolean)
       async () => (await served.session()).state === 'up',
       60_000,
     );
-    access =
-      load === 'device'
-        ? await DeviceAccess.open(volume.device, LoggedWriter.memoryBytes(depth))
-        : await SocketAccess.connect(volume.socketPath);
+    access = await openAccess(load, volume);
     const run = ++runs;
     const writer = new LoggedWriter({
       access,
@@ -50,8 +48,9 @@ export async function runLine(bed: Bed, fault: Fault, over: Way, quick: boolean)
     await recovered(writer, times);
     await writer.whenAcknowledged(2 * depth, stuckMs);
     result = await writer.finish();
-    const { mismatches } = result;
-    problems.push(...mismatches);
+    problems.push(...result.mismatches);
+    await access.close();
+    access = undefined;
     if ((await volume.session()).state !== 'up') problems.push('the session is not up at the end');
     if (bed.hasDevices)
       await waitUntil('nobody waits for I/O', async () => (await waitingProcesses()).length === 0);
@@ -71,8 +70,8 @@ export async function runLine(bed: Bed, fault: Fault, over: Way, quick: boolean)
     // What is stuck must not spoil the lines that follow.
     bed.forgetVolume();
     await volume?.kill();
+    await access?.abandon();
   }
-  await access?.close().catch(() => undefined);
   const end = loss === undefined ? null : (lossPattern.exec(loss.text)?.[1] ?? null);
   return {
     fault: fault.name,
@@ -90,6 +89,18 @@ export async function runLine(bed: Bed, fault: Fault, over: Way, quick: boolean)
     bytesVerified: result?.bytesVerified ?? 0,
     lineSeconds: Math.round((performance.now() - beganMs) / 1000),
   };
+}
+
+function openAccess(load: LoadPath, volume: FaultVolume): Promise<BlockAccess> {
+  const memoryBytes = LoggedWriter.memoryBytes(depth);
+  switch (load) {
+    case 'device':
+      return DeviceAccess.open(volume.device, memoryBytes);
+    case 'file system':
+      return FileSystemAccess.open(volume.device, regionOffset + regionBytes, memoryBytes);
+    case 'socket':
+      return SocketAccess.connect(volume.socketPath);
+  }
 }
 
 class Times {
