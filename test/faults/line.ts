@@ -16,6 +16,8 @@ export interface Stage {
   /** What the fault took away is there again once this shell command has ended. */
   heal(command: string): Promise<void>;
   healBy(action: () => unknown): Promise<void>;
+  /** The fault is over without anybody's doing. */
+  healed(): Promise<void>;
   /** The fault lasts. In the quick matrix it may last for another time. */
   hold(seconds: number, quickSeconds?: number): Promise<void>;
   /** Resolves when the daemon has logged the loss of its connection, or what the pattern says. */

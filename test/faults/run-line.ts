@@ -134,6 +134,7 @@ function stageOf(
     injectBy,
     heal: (command) => healBy(() => bed.targets.run(command)),
     healBy,
+    healed: () => healBy(() => undefined),
     hold: (seconds, quickSeconds = seconds) => delay((quick ? quickSeconds : seconds) * 1000),
     noticed: (timeoutMs, pattern = lossPattern) =>
       waitUntil(
