@@ -31,6 +31,8 @@ export class FileSystemAccess implements BlockAccess {
     await runOk('mount', [device, directory]);
     const path = join(directory, 'file');
     await runOk('fallocate', ['-l', String(fileBytes), path]);
+    // Only reads of what has been written tell whether memory is aligned.
+    await runOk('dd', ['if=/dev/zero', `of=${path}`, 'bs=4k', 'count=1', 'conv=notrunc,fsync']);
     return new FileSystemAccess(device, directory, await DeviceAccess.open(path, memoryBytes));
   }
 

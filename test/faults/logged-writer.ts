@@ -204,7 +204,12 @@ export class LoggedWriter {
     if (done()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(new Error(`the load: no ${what} within ${timeoutMs} ms`));
+        const errors = [...this.#errors].join(', ');
+        reject(
+          new Error(
+            `the load: no ${what} within ${timeoutMs} ms, ${this.#failed} errors (${errors})`,
+          ),
+        );
       }, timeoutMs);
       this.#waiters.push({
         done,
