@@ -54,6 +54,21 @@ async function ready(daemon: Watched): Promise<void> {
   );
 }
 
+/** Writes and reads back blocks of many lengths, 16 at a time. */
+async function verifyBy(uri: string, ...options: readonly string[]): Promise<void> {
+  await runOk('fio', [
+    ...['--name=verify', '--ioengine=nbd', `--uri=${uri}`, '--rw=randwrite', '--size=24m'],
+    ...['--bssplit=4k/40:64k/30:512k/20:1m/10', '--iodepth=16', '--serialize_overlap=1'],
+    ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', ...options],
+  ]);
+}
+
+async function end(daemon: Watched): Promise<void> {
+  daemon.child.kill('SIGTERM');
+  const { code, stderr } = await daemon.ended;
+  expect(code, stderr).to.equal(0);
+}
+
 for (const way of overIser) {
   describe(`little memory may be locked: ${way.name}`, () => {
     // tgtd 1.0.85 ends when a connection is given up before its login, as this one is.
@@ -73,19 +88,32 @@ for (const way of overIser) {
       const { daemon, status, uri } = await serveAsNobody(way.url, 6 * mebibyte);
       await ready(daemon);
       expect(daemon.stderr).to.include('RLIMIT_MEMLOCK lowers the pin limit');
-      await runOk('fio', [
-        ...['--name=verify', '--ioengine=nbd', `--uri=${uri}`, '--rw=randwrite', '--size=24m'],
-        ...['--bssplit=4k/40:64k/30:512k/20:1m/10', '--iodepth=16', '--serialize_overlap=1'],
-        ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0'],
-      ]);
+      await verifyBy(uri);
       const { lanes, volumes } = await status();
       const [registration] = lanes[0].registrations;
       expect(registration.pinnedBytes).to.be.at.most(6 * mebibyte);
       expect(registration.evictions).to.be.greaterThan(0);
       expect(volumes[0].sessions[0]).to.include({ errors: 0, reconnects: 0 });
-      daemon.child.kill('SIGTERM');
-      const { code, stderr } = await daemon.ended;
-      expect(code, stderr).to.equal(0);
+      await end(daemon);
+    });
+
+    it('and less and less of it while I/O runs is no error', async () => {
+      const { daemon, status, uri } = await serveAsNobody(way.url, 96 * mebibyte);
+      await ready(daemon);
+      const registration = async () => (await status()).lanes[0].registrations[0];
+      const verified = verifyBy(uri, '--loops=3');
+      await waitUntil(
+        'requests have pinned more than will be allowed',
+        async () => (await registration()).pinnedBytes > 8 * mebibyte,
+      );
+      const { retries } = await registration();
+      const limit = 6 * mebibyte;
+      await runOk('prlimit', [`--pid=${daemon.child.pid}`, `--memlock=${limit}:${limit}`]);
+      await verified;
+      // The kernel refused with ENOMEM, and had it after something was evicted.
+      expect((await registration()).retries).to.be.greaterThan(retries);
+      expect((await status()).volumes[0].sessions[0]).to.include({ errors: 0, reconnects: 0 });
+      await end(daemon);
     });
   });
 }
