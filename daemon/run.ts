@@ -57,7 +57,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       pinLimitBytes: config.memory.pin_limit,
       arenaBytes: config.memory.arena_size,
       hugePages: config.memory.huge_pages,
-      spinMicroseconds: 0,
+      spinMicroseconds: config.lanes.spin_us,
       requestCapacity: requestCapacityPerLane,
       clientLimits: {
         requests: config.limits.requests,

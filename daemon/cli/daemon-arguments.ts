@@ -1,7 +1,13 @@
 import yargs from 'yargs';
 import { ConfigurationError } from '../../src/errors.ts';
 import { withoutSecrets } from '../../src/iscsi/url.ts';
-import { digests, logLevels, registrationNames, socketModes } from '../config/schema.ts';
+import {
+  defaultSpinMicroseconds,
+  digests,
+  logLevels,
+  registrationNames,
+  socketModes,
+} from '../config/schema.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
@@ -25,6 +31,7 @@ export interface ServeCommand {
   readonly registration: (typeof registrationNames)[number];
   readonly initiatorName: string | undefined;
   readonly pinLimit: string;
+  readonly spinUs: number;
   readonly chapSecretFile: string | undefined;
   readonly mutualChapUser: string | undefined;
   readonly mutualChapSecretFile: string | undefined;
@@ -139,6 +146,11 @@ export async function parseDaemonArguments(
             default: '256MiB',
             describe: 'most memory that registrations pin',
           })
+          .option('spin-us', {
+            type: 'number',
+            default: defaultSpinMicroseconds,
+            describe: 'microseconds that a lane polls before it sleeps',
+          })
           .option('chap-secret-file', {
             type: 'string',
             requiresArg: true,
@@ -205,6 +217,7 @@ export async function parseDaemonArguments(
           registration: parsed.registration,
           initiatorName: parsed['initiator-name'],
           pinLimit: parsed['pin-limit'],
+          spinUs: parsed['spin-us'],
           chapSecretFile: parsed['chap-secret-file'],
           mutualChapUser: parsed['mutual-chap-user'],
           mutualChapSecretFile: parsed['mutual-chap-secret-file'],

@@ -42,6 +42,7 @@ export function serveConfig(
   const result = configSchema.safeParse({
     initiator: command.initiatorName === undefined ? {} : { name: command.initiatorName },
     memory: { registration: command.registration, pin_limit: command.pinLimit },
+    lanes: { spin_us: command.spinUs },
     log: { level: command.logLevel },
     volume: [
       {

@@ -82,6 +82,9 @@ const seconds = z
 export const digests = ['none', 'crc32c', 'prefer-crc32c'] as const;
 const digest = z.enum(digests);
 
+/** None: with more requests in flight than CPUs to serve them, polling takes time from those who have something to do. */
+export const defaultSpinMicroseconds = 0;
+
 export const registrationNames = ['cache', 'static', 'copy', 'per-io'] as const;
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 
@@ -218,6 +221,12 @@ export const configSchema = z
           })
           .default(256 * 2 ** 20),
         huge_pages: z.boolean().default(false),
+      })
+      .prefault({}),
+    lanes: z
+      .strictObject({
+        /** How long a lane polls for more before it sleeps; it does so only while that finds something. 0: not at all. */
+        spin_us: z.number().int().min(0).max(1000).default(defaultSpinMicroseconds),
       })
       .prefault({}),
     control: z

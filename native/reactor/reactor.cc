@@ -81,13 +81,17 @@ void Reactor::DropCompletions(uint32_t id) {
 
 void Reactor::OnLoopTurn() {
   in_turn_ = true;
+  bool found_by_spinning = false;
   for (int round = 0; round < kMaximumRounds; ++round) {
     if (round == 0 || !context_.DeliveryDue()) Harvest();
-    if (!context_.DeliveryDue() && !Spin()) break;
+    found_by_spinning = !context_.DeliveryDue() && Spin();
+    if (!context_.DeliveryDue()) break;
     Deliver();
     if (closed_) return;
   }
   in_turn_ = false;
+  // After timers have had their turn it goes on spinning.
+  if (found_by_spinning) watch_->WakeSoon();
   ArrangeDelivery();
 }
 

@@ -243,6 +243,7 @@ describe('iserd serve', () => {
         'iqn.2026-11.test:us',
       ],
       ...['--registration', 'static', '--pin-limit', '8MiB', '--log-level', 'debug'],
+      ...['--spin-us', '7'],
     ]);
     expect(spec.sessions).to.have.length(2);
     expect(spec.sessions[1]).to.include({
@@ -254,11 +255,13 @@ describe('iserd serve', () => {
       initiatorName: 'iqn.2026-11.test:us',
     });
     expect(config.memory).to.include({ registration: 'static', pin_limit: 8 * 2 ** 20 });
+    expect(config.lanes.spin_us).to.equal(7);
     expect(config.log.level).to.equal('debug');
   });
 
   it('names the option whose value is wrong', async () => {
     expect((await refusal(serve([url, '--pin-limit', 'lots']))).message).to.match(/^--pin-limit: /);
+    expect((await refusal(serve([url, '--spin-us', '5000']))).message).to.match(/^--spin-us: /);
     expect((await refusal(serve([url, '--replacement-timeout', '-2']))).message).to.match(
       /^--replacement-timeout: /,
     );
