@@ -14,7 +14,7 @@ build_packages=(
 vm_packages=(qemu-system-x86 busybox-static cpio kmod iproute2 rdma-core ibverbs-providers)
 demo_packages=(tgt qemu-utils libnbd-bin e2fsprogs util-linux)
 test_packages=(
-  qemu-block-extra libiscsi-bin open-iscsi python3-libnbd nbdkit nbd-client fio xfsprogs
+  qemu-block-extra libiscsi-bin open-iscsi python3-libnbd python3-pyverbs nbdkit nbd-client fio xfsprogs
   openssl clang-format-19 shellcheck xz-utils
 )
 

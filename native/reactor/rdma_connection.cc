@@ -215,8 +215,10 @@ void RdmaConnection::Report(const ibv_wc& completion) {
   const uint32_t kind = work_request_id::Kind(completion.wr_id);
   const bool received = kind == completion_kind::kRdmaReceive;
   --(received ? receives_posted_ : sends_posted_);
-  // With an error only wr_id, status, qp_num and vendor_err are valid: ibv_poll_cq(3).
-  const bool good = completion.status == IBV_WC_SUCCESS && received;
+  // With an error only wr_id, status, qp_num and vendor_err are valid: ibv_poll_cq(3). An RDMA
+  // WRITE with immediate data uses up a receive, too, and leaves its buffer as it was: no bytes
+  // have come.
+  const bool good = completion.status == IBV_WC_SUCCESS && completion.opcode == IBV_WC_RECV;
   context_.Complete({.kind = kind,
                      .object = id_,
                      .tag = work_request_id::Tag(completion.wr_id),
