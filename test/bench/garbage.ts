@@ -14,19 +14,20 @@ import { formatTable } from '../../daemon/cli/table.ts';
 import { repository } from '../helpers/programs.ts';
 import { Tgt } from '../helpers/tgt.ts';
 import { waitForSocket } from '../helpers/wait.ts';
-import { measure, type Workload } from './fio.ts';
-import { resultsDirectory } from './side-by-side.ts';
+import { measure } from './fio.ts';
 import { LaneProcess, withoutCollections, type Meters } from './lane-process.ts';
+import { resultsDirectory } from './results.ts';
+import { workloadName, type Workload } from './workload.ts';
 
 /** The last 256 MiB of 1 TiB: positions that are no small integers to V8, as on any real volume. */
 const sizeBytes = 2 ** 40;
 const range = { size: '256m', offset: String(sizeBytes - 256 * 2 ** 20) };
 const workloads: readonly Workload[] = [
-  { name: '4 KiB random read QD32', rw: 'randread', blockSize: '4k', depth: 32 },
-  { name: '4 KiB random write QD32', rw: 'randwrite', blockSize: '4k', depth: 32 },
-  { name: '4 KiB random 70:30 QD32', rw: 'randrw', blockSize: '4k', depth: 32, readPercent: 70 },
-  { name: '256 KiB read QD8', rw: 'read', blockSize: '256k', depth: 8 },
-  { name: '256 KiB write QD8', rw: 'write', blockSize: '256k', depth: 8 },
+  { pattern: 'randread', blockSize: 4096, depth: 32 },
+  { pattern: 'randwrite', blockSize: 4096, depth: 32 },
+  { pattern: 'randrw', blockSize: 4096, depth: 32 },
+  { pattern: 'read', blockSize: 262_144, depth: 8 },
+  { pattern: 'write', blockSize: 262_144, depth: 8 },
 ];
 
 interface Row {
@@ -76,10 +77,10 @@ async function difference(
   });
   try {
     await waitForSocket(socketPath);
-    const place = { uri: `nbd+unix:///?socket=${socketPath}` };
-    await measure(place, workload, { seconds: 3, ...range });
+    const disks = [{ uri: `nbd+unix:///?socket=${socketPath}` }];
+    await measure(disks, workload, { seconds: 3, ...range });
     const before = await lane.meters();
-    const { iops } = await measure(place, workload, { seconds, ...range });
+    const { iops } = await measure(disks, workload, { seconds, ...range });
     const after = await lane.meters();
     return {
       iops,
@@ -108,7 +109,7 @@ async function row(
   return {
     tree: tree.name,
     device,
-    workload: workload.name,
+    workload: workloadName(workload),
     requests: ordinary.requests,
     iops: Math.round(ordinary.iops),
     scavengesPerMillion: ordinary.scavenges / millions,
@@ -129,7 +130,7 @@ try {
     ] as const) {
       if (!device.startsWith(values.device)) continue;
       for (const workload of workloads) {
-        if (!workload.name.includes(values.only)) continue;
+        if (!workloadName(workload).includes(values.only)) continue;
         for (const tree of trees) {
           const measured = await row(tree, device, url, workload);
           console.error(JSON.stringify(measured));

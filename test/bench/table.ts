@@ -1,0 +1,168 @@
+/** The results as markdown: what was measured where, then a table for each place and chart, or one with everything for a grid without charts. */
+import { figure, metricScales, spreadText } from './figures.ts';
+import { cellName, rowName, type Cell, type Chart } from './grid.ts';
+import type { PlaceResult, ServerState } from './results.ts';
+import { findSummary, type Summary } from './summary.ts';
+
+/** A server is compared with those over the same transport: iserd with each of the others. */
+interface Ratio {
+  readonly over: string;
+  readonly under: string;
+}
+
+const ours = 'iserd';
+
+export function markdown(
+  title: string,
+  results: readonly PlaceResult[],
+  charts: readonly Chart[],
+): string {
+  const parts = [
+    `# ${title}`,
+    'Medians of the rounds, with the lowest and the highest in brackets. A ratio is of medians; "–" stands where there is no figure.',
+    ...results.map(placeHead),
+    ...(charts.length === 0
+      ? results.flatMap((result) => [`## ${result.title}`, detailTable(result)])
+      : charts.flatMap((chart) => chartSection(chart, results))),
+  ];
+  return `${parts.join('\n\n')}\n`;
+}
+
+function placeHead(result: PlaceResult): string {
+  const { machine, rounds, roundsDone, seconds, date } = result;
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  const troubles = result.servers.flatMap((server) => troublesOf(result, server));
+  return [
+    `**${result.title}** (${result.place}): ${machine.kind}; ${machine.cpuCount} × ${machine.cpu}, ${machine.memoryMebibytes} MiB,`,
+    `Linux ${machine.kernel}; iserd ${machine.commit}; ${versions.join(', ')}.`,
+    `Begun ${date}; ${roundsDone} of ${rounds} rounds, ${seconds} s each measurement, volumes of ${result.volumeMebibytes} MiB.`,
+    ...(result.quick ? ['**A quick run: its figures mean nothing.**'] : []),
+    ...(troubles.length === 0 ? [] : ['', ...troubles]),
+  ].join('\n');
+}
+
+function troublesOf(
+  { summaries, failures }: PlaceResult,
+  { label, error, complaints }: ServerState,
+): string[] {
+  const failed = failures.filter(({ server }) => server === label);
+  const started = failed.length > 0 || summaries.some(({ server }) => server === label);
+  return [
+    ...(error === undefined
+      ? []
+      : [`${started ? 'given up after failures in a row' : 'not possible'}: ${inline(error)}`]),
+    ...(failed.length === 0
+      ? []
+      : [
+          `measurements that failed: ${failed.length}; the first: ${cellName(failed[0].cell)}: ${inline(failed[0].error)}`,
+        ]),
+    ...(complaints === undefined ? [] : [`said meanwhile: ${inline(complaints)}`]),
+  ].map((trouble) => `- **${label}**: ${trouble}`);
+}
+
+function chartSection(chart: Chart, results: readonly PlaceResult[]): string[] {
+  const { title, unit, betterIs } = metricScales[chart.y];
+  return [
+    `## ${chart.title}`,
+    `${title} in ${unit}; ${betterIs} is better. ![${chart.title}](${chart.id}.svg)`,
+    ...results.flatMap((result) => [`### ${result.title}`, chartTable(chart, result)]),
+  ];
+}
+
+function chartTable(chart: Chart, result: PlaceResult): string {
+  const { divisor } = metricScales[chart.y];
+  const ratios = ratiosOf(result.servers);
+  const find = (server: string, cell: Cell): Summary | undefined =>
+    findSummary(result.summaries, server, cell);
+  return markdownTable(
+    ['', ...result.servers.map(({ label }) => label), ...ratios.map(ratioName)],
+    chart.cells.map((cell) => [
+      rowName(cell, chart.x),
+      ...result.servers.map(({ label }) => {
+        const summary = find(label, cell);
+        return summary === undefined ? '–' : spreadText(summary[chart.y], divisor);
+      }),
+      ...ratios.map(({ over, under }) =>
+        quotient(find(over, cell)?.[chart.y].median, find(under, cell)?.[chart.y].median),
+      ),
+    ]),
+  );
+}
+
+/** IOPS with their range, latencies, CPU time; ratios of IOPS and CPU time. */
+function detailTable(result: PlaceResult): string {
+  const cells = new Map(result.summaries.map(({ cell }) => [cellName(cell), cell]));
+  const ratios = ratiosOf(result.servers);
+  return markdownTable(
+    [
+      'workload',
+      ...result.servers.map(({ label }) => `${label}: IOPS; mean / p99 µs; CPU µs per request`),
+      ...ratios.map((ratio) => `${ratioName(ratio)}: IOPS; CPU`),
+    ],
+    [...cells].map(([name, cell]) => {
+      const find = (server: string): Summary | undefined =>
+        findSummary(result.summaries, server, cell);
+      return [
+        name,
+        ...result.servers.map(({ label }) => detail(find(label))),
+        ...ratios.map(({ over, under }) => {
+          const [a, b] = [find(over), find(under)];
+          const cpu = [a, b].map((summary) => summary?.cpuMicrosecondsPerRequest?.median);
+          return `${quotient(a?.iops.median, b?.iops.median)}; ${quotient(cpu[0], cpu[1])}`;
+        }),
+      ];
+    }),
+  );
+}
+
+function detail(summary: Summary | undefined): string {
+  if (summary === undefined) return '–';
+  const { iops, meanLatencyMicroseconds: mean, p99LatencyMicroseconds: p99 } = summary;
+  const cpu = summary.cpuMicrosecondsPerRequest?.median;
+  return (
+    `${spreadText(iops)}; ${figure(mean.median)} / ${figure(p99.median)}; ` +
+    (cpu === undefined ? '–' : figure(cpu))
+  );
+}
+
+/** Labels are "server transport". */
+function ratiosOf(servers: readonly ServerState[]): Ratio[] {
+  const labels = servers.map(({ label }) => label);
+  return labels
+    .filter((label) => label.startsWith(`${ours} `))
+    .flatMap((over) => {
+      const transport = over.slice(ours.length);
+      return labels
+        .filter((under) => under !== over && under.endsWith(transport))
+        .map((under) => ({ over, under }));
+    });
+}
+
+function ratioName({ over, under }: Ratio): string {
+  return `${over} / ${under.slice(0, under.indexOf(' '))}`;
+}
+
+function quotient(over: number | undefined, under: number | undefined): string {
+  return over === undefined || under === undefined || under === 0 ? '–' : (over / under).toFixed(2);
+}
+
+/** One line, safe in a table or a list. */
+function inline(text: string): string {
+  const line = text.replace(/\s+/g, ' ').replaceAll('|', '\\|');
+  return line.length > 400 ? `${line.slice(0, 400)}…` : line;
+}
+
+/** Columns are padded: the source is to be read as well. */
+export function markdownTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  const widths = header.map((name, column) =>
+    Math.max(3, name.length, ...rows.map((row) => row[column].length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join(
+    '\n',
+  );
+}
