@@ -1,5 +1,6 @@
 /** A chart of the grid as a Vega-Lite specification: a row for each place, a column for each kind of I/O, a line for each server. */
 import type { TopLevelSpec } from 'vega-lite';
+import { parseLabel } from './field.ts';
 import { metricScales } from './figures.ts';
 import { axisTitles, type Chart } from './grid.ts';
 import type { PlaceResult } from './results.ts';
@@ -13,15 +14,21 @@ interface Look {
 }
 
 /** The colours of Okabe and Ito, which people who confuse red and green tell apart too; transports differ in dashes and shapes. */
-const serverColors: Readonly<Record<string, string>> = {
-  iserd: '#0072B2',
-  'qemu-nbd': '#D55E00',
-  'open-iscsi': '#009E73',
-};
+const serverColors: ReadonlyMap<string, string> = new Map([
+  ['iserd', '#0072B2'],
+  ['qemu-nbd', '#D55E00'],
+  ['open-iscsi', '#009E73'],
+]);
 
-function lookOf(label: string): Look {
-  const [server, transport] = label.split(' ');
-  const color = serverColors[server] ?? '#000000';
+/** Variants of iserd, in their order: the rest of those colours. */
+const variantColors = ['#0072B2', '#56B4E9', '#CC79A7', '#E69F00'];
+
+function lookOf(label: string, labels: readonly string[]): Look {
+  const { server, transport } = parseLabel(label);
+  const variants = [...new Set(labels.map((each) => parseLabel(each).server))].filter(
+    (name) => !serverColors.has(name),
+  );
+  const color = serverColors.get(server) ?? variantColors.at(variants.indexOf(server)) ?? '#000000';
   return transport === 'iSER'
     ? { color, dash: [1, 0], shape: 'circle' }
     : { color, dash: [5, 3], shape: 'square' };
@@ -40,8 +47,9 @@ interface Point {
 
 function pointsOf(chart: Chart, result: PlaceResult): Point[] {
   const { divisor } = metricScales[chart.y];
-  return result.servers.flatMap(({ label }) => {
-    const { color, shape } = lookOf(label);
+  const labels = result.servers.map(({ label }) => label);
+  return labels.flatMap((label) => {
+    const { color, shape } = lookOf(label, labels);
     return chart.cells.flatMap((cell) => {
       const summary = findSummary(result.summaries, label, cell);
       if (summary === undefined) return [];
@@ -106,7 +114,7 @@ function placeRow(
   labels: readonly string[],
 ): object {
   const { title, unit } = metricScales[chart.y];
-  const looks = labels.map(lookOf);
+  const looks = labels.map((label) => lookOf(label, labels));
   // Bands and points bear their looks themselves, so that the legend shows the lines alone.
   const scaled = (range: readonly unknown[]): object => ({
     field: 'server',

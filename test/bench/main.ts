@@ -6,7 +6,8 @@ import { grid } from './grid.ts';
 import { currentCommit, describeMachine } from './machine.ts';
 import { measurePlace } from './measuring.ts';
 import { parseOptions, usage, type BenchOptions } from './options.ts';
-import { serversOf, type PlaceName } from './places.ts';
+import { serversOf } from './field.ts';
+import type { PlaceName } from './places.ts';
 import { report } from './report.ts';
 import { runDirectory } from './results.ts';
 
@@ -20,10 +21,10 @@ async function runInGuest(
   options: BenchOptions,
   commit: string,
 ): Promise<number> {
-  const { rounds, seconds, grid: gridName, quick } = options;
-  const steps = rounds * grid(gridName, quick).cells.length * serversOf(place).length;
+  const { rounds, seconds, grid: gridName, field, quick } = options;
+  const steps = rounds * grid(gridName, quick).cells.length * serversOf(place, field).length;
   const limit = guestStartSeconds + steps * (seconds + guestCellSeconds);
-  const argument = JSON.stringify({ place, commit, grid: gridName, quick, rounds, seconds });
+  const argument = JSON.stringify({ place, commit, grid: gridName, field, quick, rounds, seconds });
   const child = spawn(
     'test/vm/run.sh',
     [

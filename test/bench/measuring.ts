@@ -1,17 +1,10 @@
 /** Measures the servers of one place side by side: round by round, cell by cell, one server after the other. */
 import { cpuMicroseconds } from './cpu-time.ts';
+import { labelOf, serversOf, type ServerKind } from './field.ts';
 import { measure, rampSeconds } from './fio.ts';
 import { cellName, grid, type Cell } from './grid.ts';
 import type { Machine } from './machine.ts';
-import {
-  labelOf,
-  openPlace,
-  placeTitles,
-  serversOf,
-  volumeMebibytes,
-  type PlaceName,
-  type ServerKind,
-} from './places.ts';
+import { openPlace, placeTitles, volumeMebibytes, type PlaceName } from './places.ts';
 import { Progress } from './progress.ts';
 import {
   save,
@@ -32,7 +25,7 @@ interface Contender {
   error?: string;
 }
 
-interface Field {
+interface Started {
   readonly contenders: readonly Contender[];
   /** Why a server could not be started, by label. */
   readonly absent: ReadonlyMap<string, string>;
@@ -56,13 +49,14 @@ export interface PlaceOptions extends RunOptions {
 export async function measurePlace(options: PlaceOptions): Promise<void> {
   const { cells } = grid(options.grid, options.quick);
   const volumes = Math.max(...cells.map((cell) => cell.volumes));
-  const { place } = options;
+  const { place, field } = options;
+  const kinds = serversOf(place, field);
   console.log(`${place}: starting the target with ${volumes} volumes`);
-  const open = await openPlace(place, volumes);
+  const open = await openPlace(place, kinds, volumes);
   const contenders: Contender[] = [];
   const absent = new Map<string, string>();
   try {
-    for (const kind of startOrder(place)) {
+    for (const kind of startOrder(kinds)) {
       const label = labelOf(kind);
       console.log(`starting ${label}`);
       try {
@@ -80,8 +74,7 @@ export async function measurePlace(options: PlaceOptions): Promise<void> {
 }
 
 /** What may leave a wreck at the target comes last: libiscsi over iSER. */
-function startOrder(place: PlaceName): ServerKind[] {
-  const kinds = serversOf(place);
+function startOrder(kinds: readonly ServerKind[]): ServerKind[] {
   const isRisky = ({ name, transport }: ServerKind): boolean =>
     name === 'qemu-nbd' && transport === 'iSER';
   return [...kinds.filter((kind) => !isRisky(kind)), ...kinds.filter(isRisky)];
@@ -90,13 +83,13 @@ function startOrder(place: PlaceName): ServerKind[] {
 async function measureRounds(
   options: PlaceOptions,
   cells: readonly Cell[],
-  field: Field,
+  { contenders, absent }: Started,
 ): Promise<void> {
   const { rounds, place, seconds } = options;
   const date = new Date().toISOString();
   const samples: Sample[] = [];
   const failures: Failure[] = [];
-  const running = (): Contender[] => field.contenders.filter(({ error }) => error === undefined);
+  const running = (): Contender[] => contenders.filter(({ error }) => error === undefined);
   for (const contender of running()) await warm(contender, options.quick);
   const progress = new Progress(rounds * cells.length * running().length);
   for (let round = 1; round <= rounds; round++) {
@@ -121,7 +114,7 @@ async function measureRounds(
     }
     save(
       options.directory,
-      resultOf(options, field, { date, roundsDone: round, samples, failures }),
+      resultOf(options, { contenders, absent }, { date, roundsDone: round, samples, failures }),
     );
   }
 }
@@ -164,14 +157,15 @@ async function sampleOf(
 
 function resultOf(
   options: PlaceOptions,
-  { contenders, absent }: Field,
+  { contenders, absent }: Started,
   measured: Pick<PlaceResult, 'date' | 'roundsDone' | 'samples' | 'failures'>,
 ): PlaceResult {
-  const { place, machine, quick, rounds, seconds, grid: gridName } = options;
+  const { place, machine, quick, rounds, seconds, grid: gridName, field: fieldName } = options;
   return {
-    ...{ place, title: placeTitles[place], grid: gridName, quick, rounds, seconds },
+    ...{ place, title: placeTitles[place], grid: gridName, field: fieldName },
+    ...{ quick, rounds, seconds },
     ...{ volumeMebibytes, machine },
-    servers: serversOf(place).map((kind): ServerState => {
+    servers: serversOf(place, fieldName).map((kind): ServerState => {
       const label = labelOf(kind);
       const contender = contenders.find((each) => each.label === label);
       const error = contender?.error ?? absent.get(label);

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { fieldNames, type FieldName } from './field.ts';
 import type { GridName } from './grid.ts';
 import { placeNames, type PlaceName } from './places.ts';
 import type { RunOptions } from './results.ts';
@@ -6,6 +7,7 @@ import type { RunOptions } from './results.ts';
 export const usage = `npm run bench -- [OPTION]...
   --place host|vm|vm-tgt|vm-lio|all   where to measure (default all)
   --grid charts|side-by-side          the six charts (default), or six workloads in one table
+  --field peers|polling|registration  who: iserd and its peers (default), or ways to configure iserd
   --rounds N                          default 3
   --seconds N                         of one measurement, default 3
   --quick                             the ends of every axis, one round of 1 s: to try the whole way, not for its figures
@@ -23,6 +25,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     options: {
       place: { type: 'string', default: 'all' },
       grid: { type: 'string', default: 'charts' },
+      field: { type: 'string', default: 'peers' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -33,6 +36,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
   return {
     places: placesOf(values.place),
     grid: gridOf(values.grid),
+    field: fieldOf(values.field),
     quick,
     rounds: count('rounds', values.rounds, quick ? 1 : 3),
     seconds: count('seconds', values.seconds, quick ? 1 : 3),
@@ -51,6 +55,12 @@ function placesOf(text: string): PlaceName[] {
 function gridOf(text: string): GridName {
   if (text === 'charts' || text === 'side-by-side') return text;
   throw new Error(`--grid: "${text}" is no grid`);
+}
+
+function fieldOf(text: string): FieldName {
+  const found = fieldNames.find((name) => name === text);
+  if (found === undefined) throw new Error(`--field: "${text}" is no field`);
+  return found;
 }
 
 function count(name: string, text: string | undefined, fallback: number): number {

@@ -1,4 +1,4 @@
-/** Where is measured: a target, the servers that are compared on it, and how they are brought up. */
+/** Where is measured: a target, and how servers are brought up on it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { runOk } from '../helpers/programs.ts';
 import { Tgt } from '../helpers/tgt.ts';
 import { Shell } from '../vm/guest/shell.ts';
+import { shareCount, shareOf, type ServerKind } from './field.ts';
 import { startIserd } from './servers/iserd.ts';
 import { startOpenIscsi } from './servers/open-iscsi.ts';
 import { startQemuNbd } from './servers/qemu-nbd.ts';
-import type { Server, ServerName, Transport } from './servers/server.ts';
+import type { Server } from './servers/server.ts';
 
 export const placeNames = ['host', 'vm-tgt', 'vm-lio'] as const;
 export type PlaceName = (typeof placeNames)[number];
@@ -23,23 +24,6 @@ export const placeTitles: Readonly<Record<PlaceName, string>> = {
 /** Of one volume: LIO's RAM disks and tgt's files are all in memory. */
 export const volumeMebibytes = 64;
 
-export interface ServerKind {
-  readonly name: ServerName;
-  readonly transport: Transport;
-}
-
-export function labelOf({ name, transport }: ServerKind): string {
-  return `${name} ${transport}`;
-}
-
-/** In the order in which charts and tables show them. */
-export function serversOf(place: PlaceName): ServerKind[] {
-  const transports: readonly Transport[] = place === 'host' ? ['TCP'] : ['iSER', 'TCP'];
-  const names: readonly ServerName[] =
-    place === 'host' ? ['iserd', 'qemu-nbd'] : ['iserd', 'qemu-nbd', 'open-iscsi'];
-  return transports.flatMap((transport) => names.map((name) => ({ name, transport })));
-}
-
 /** A place with its target running. */
 export interface OpenPlace {
   /** Rejects when the server cannot serve all volumes. */
@@ -47,23 +31,31 @@ export interface OpenPlace {
   close(servers: readonly Server[]): Promise<void>;
 }
 
-export function openPlace(place: PlaceName, volumes: number): Promise<OpenPlace> {
-  return place === 'host' ? openHost(volumes) : openGuest(place, volumes);
+/** For all of these servers, with so many volumes each. */
+export function openPlace(
+  place: PlaceName,
+  kinds: readonly ServerKind[],
+  volumes: number,
+): Promise<OpenPlace> {
+  return place === 'host' ? openHost(kinds, volumes) : openGuest(place, kinds, volumes);
 }
 
-async function openHost(volumes: number): Promise<OpenPlace> {
+async function openHost(kinds: readonly ServerKind[], volumes: number): Promise<OpenPlace> {
   // Disks would have their say otherwise.
   process.env['TMPDIR'] ??= '/dev/shm';
   const directory = mkdtempSync(join(tmpdir(), 'iserd-bench-'));
   const sizeBytes = volumeMebibytes * 2 ** 20;
-  const tgt = await Tgt.start({ luns: Array.from({ length: volumes }, () => ({ sizeBytes })) });
+  const luns = Array.from({ length: volumes * shareCount(kinds) }, () => ({ sizeBytes }));
+  const tgt = await Tgt.start({ luns });
   // Written before it is used, so that nobody reads holes.
   for (const file of tgt.files) await writeFile(file, Buffer.alloc(sizeBytes), { flag: 'r+' });
   return {
-    start: ({ name }) => {
-      const { urls } = tgt;
-      const common = { urls, initiatorName: 'iqn.2026-11.test:bench', directory, tag: 'tcp' };
-      if (name === 'iserd') return startIserd(common);
+    start: (kind) => {
+      const { name, variant } = kind;
+      const urls = share(tgt.urls, kind, kinds, volumes);
+      const initiatorName = 'iqn.2026-11.test:bench';
+      const common = { urls, initiatorName, directory, tag: tagOf(kind) };
+      if (name === 'iserd') return startIserd(common, variant);
       if (name === 'qemu-nbd') return startQemuNbd(common);
       throw new Error(`${name} makes kernel devices: only in the VM`);
     },
@@ -75,28 +67,49 @@ async function openHost(volumes: number): Promise<OpenPlace> {
   };
 }
 
-async function openGuest(place: Exclude<PlaceName, 'host'>, volumes: number): Promise<OpenPlace> {
+async function openGuest(
+  place: Exclude<PlaceName, 'host'>,
+  kinds: readonly ServerKind[],
+  volumes: number,
+): Promise<OpenPlace> {
   const target = place === 'vm-tgt' ? 'tgt' : 'lio';
   const directory = mkdtempSync(join(tmpdir(), 'iserd-bench-'));
-  // Each nbd server has a range of devices of its own for each transport.
+  const units = volumes * shareCount(kinds);
+  // Each nbd server has a range of devices of its own.
   await runOk('modprobe', ['-r', 'nbd']);
-  await runOk('modprobe', ['nbd', `nbds_max=${4 * volumes}`]);
+  await runOk('modprobe', ['nbd', `nbds_max=${kinds.length * volumes}`]);
   const targets = new Shell('test/bench/guest-targets.sh');
-  await targets.run(`bench_${target}_up ${volumes} ${volumeMebibytes}`);
+  await targets.run(`bench_${target}_up ${units} ${volumeMebibytes}`);
   const initiatorName = await targets.variable('initiator_name');
   let nextDevice = 0;
   return {
     start: async (kind) => {
-      const tag = kind.transport.toLowerCase();
-      const listing = await targets.run(`bench_urls ${target} ${tag} ${volumes}`);
-      const urls = listing.trim().split('\n');
-      const common = { urls, initiatorName, directory, tag };
+      const listing = await targets.run(
+        `bench_urls ${target} ${kind.transport.toLowerCase()} ${units}`,
+      );
+      const urls = share(listing.trim().split('\n'), kind, kinds, volumes);
+      const common = { urls, initiatorName, directory, tag: tagOf(kind) };
       if (kind.name === 'open-iscsi') return startOpenIscsi(common, kind.transport);
       const nbdDevices = urls.map(() => `/dev/nbd${nextDevice++}`);
-      const start = kind.name === 'iserd' ? startIserd : startQemuNbd;
-      return start({ ...common, nbdDevices });
+      const own = { ...common, nbdDevices };
+      return kind.name === 'iserd' ? startIserd(own, kind.variant) : startQemuNbd(own);
     },
     // The rest goes with the guest: LIO cannot always be taken down (see targets.sh), nor can a server whose requests hang.
     close: () => targets.close(),
   };
+}
+
+/** Those of the units that the server shall have. */
+function share(
+  urls: readonly string[],
+  kind: ServerKind,
+  kinds: readonly ServerKind[],
+  volumes: number,
+): string[] {
+  const first = shareOf(kind, kinds) * volumes;
+  return urls.slice(first, first + volumes);
+}
+
+function tagOf({ transport, variant }: ServerKind): string {
+  return [transport.toLowerCase(), variant?.name].filter((word) => word !== undefined).join('-');
 }

@@ -5,10 +5,10 @@ import { chartSpec } from './charts.ts';
 import { grid } from './grid.ts';
 import { placeNames } from './places.ts';
 import { svgOf } from './render.ts';
-import { load, runDirectory, type RunOptions } from './results.ts';
+import { load, runDirectory, type RunKind } from './results.ts';
 import { markdown } from './table.ts';
 
-export async function report(options: Pick<RunOptions, 'grid' | 'quick'>): Promise<void> {
+export async function report(options: RunKind): Promise<void> {
   const directory = runDirectory(options);
   const results = load(directory, placeNames);
   if (results.length === 0) throw new Error(`no results in ${directory}`);

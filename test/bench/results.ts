@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { repository } from '../helpers/programs.ts';
+import type { FieldName } from './field.ts';
 import type { Measurement } from './fio.ts';
 import type { Cell, GridName } from './grid.ts';
 import type { Machine } from './machine.ts';
@@ -9,12 +10,15 @@ import type { Summary } from './summary.ts';
 
 export interface RunOptions {
   readonly grid: GridName;
+  readonly field: FieldName;
   /** A small grid for trying the whole way; its figures mean nothing. */
   readonly quick: boolean;
   readonly rounds: number;
   /** Of one measurement, without fio's ramp. */
   readonly seconds: number;
 }
+
+export type RunKind = Pick<RunOptions, 'grid' | 'field' | 'quick'>;
 
 export interface ServerState {
   /** "iserd iSER" */
@@ -64,8 +68,9 @@ export function resultsDirectory(): string {
 }
 
 /** Of one kind of run on the host, so that trying something never overwrites figures that mean something. */
-export function runDirectory({ grid, quick }: Pick<RunOptions, 'grid' | 'quick'>): string {
-  const directory = join(resultsDirectory(), quick ? `quick-${grid}` : grid);
+export function runDirectory({ grid, field, quick }: RunKind): string {
+  const words = [...(quick ? ['quick'] : []), ...(field === 'peers' ? [] : [field]), grid];
+  const directory = join(resultsDirectory(), words.join('-'));
   mkdirSync(directory, { recursive: true });
   return directory;
 }

@@ -1,10 +1,11 @@
 /** The results as markdown: what was measured where, then a table for each place and chart, or one with everything for a grid without charts. */
+import { parseLabel } from './field.ts';
 import { figure, metricScales, spreadText } from './figures.ts';
 import { cellName, rowName, type Cell, type Chart } from './grid.ts';
 import type { PlaceResult, ServerState } from './results.ts';
 import { findSummary, type Summary } from './summary.ts';
 
-/** A server is compared with those over the same transport: iserd with each of the others. */
+/** A server is compared with those over the same transport. */
 interface Ratio {
   readonly over: string;
   readonly under: string;
@@ -125,21 +126,21 @@ function detail(summary: Summary | undefined): string {
   );
 }
 
-/** Labels are "server transport". */
+/** iserd, or each way to configure it, over the others; and each way over the first. */
 function ratiosOf(servers: readonly ServerState[]): Ratio[] {
-  const labels = servers.map(({ label }) => label);
-  return labels
-    .filter((label) => label.startsWith(`${ours} `))
-    .flatMap((over) => {
-      const transport = over.slice(ours.length);
-      return labels
-        .filter((under) => under !== over && under.endsWith(transport))
-        .map((under) => ({ over, under }));
-    });
+  const parsed = servers.map(({ label }) => ({ label, ...parseLabel(label) }));
+  const isOurs = ({ server }: { server: string }): boolean => server.startsWith(ours);
+  return parsed.filter(isOurs).flatMap((over) => {
+    const rivals = parsed.filter(({ transport }) => transport === over.transport);
+    const first = rivals.find(isOurs);
+    return rivals
+      .filter((under) => !isOurs(under) || (under === first && under !== over))
+      .map((under) => ({ over: over.label, under: under.label }));
+  });
 }
 
 function ratioName({ over, under }: Ratio): string {
-  return `${over} / ${under.slice(0, under.indexOf(' '))}`;
+  return `${over} / ${parseLabel(under).server}`;
 }
 
 function quotient(over: number | undefined, under: number | undefined): string {

@@ -2,11 +2,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IserdProcess } from '../../helpers/programs.ts';
 import { waitUntil } from '../../helpers/wait.ts';
+import type { Variant } from '../field.ts';
 import type { Disk } from '../fio.ts';
 import { startTimeoutMs, type Server, type Volumes } from './server.ts';
 
 /** One daemon with all volumes. */
-export async function startIserd(volumes: Volumes): Promise<Server> {
+export async function startIserd(volumes: Volumes, variant?: Variant): Promise<Server> {
   const { directory, tag, initiatorName, urls } = volumes;
   const fronts = urls.map((_, index) => frontOf(volumes, index));
   const file = join(directory, `iserd-${tag}.toml`);
@@ -14,6 +15,7 @@ export async function startIserd(volumes: Volumes): Promise<Server> {
     `[initiator]\nname = "${initiatorName}"`,
     `[control]\nsocket = "${join(directory, `iserd-${tag}-control.sock`)}"`,
     '[log]\nlevel = "warn"',
+    ...(variant === undefined ? [] : [variant.configuration]),
     ...urls.map(
       (url, index) =>
         `[[volume]]\nname = "${tag}-${index}"\nurl = "${url}"\n${fronts[index].setting}`,

@@ -8,6 +8,7 @@ describe('bench options', () => {
     expect(parseOptions([])).to.deep.equal({
       places: ['host', 'vm-tgt', 'vm-lio'],
       grid: 'charts',
+      field: 'peers',
       quick: false,
       rounds: 3,
       seconds: 3,
@@ -28,6 +29,7 @@ describe('bench options', () => {
   for (const [argv, word] of [
     [['--place', 'moon'], '--place'],
     [['--grid', 'x'], '--grid'],
+    [['--field', 'x'], '--field'],
     [['--rounds', '0'], '--rounds'],
     [['--seconds', '1.5'], '--seconds'],
     [['--fast'], '--fast'],

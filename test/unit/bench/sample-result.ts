@@ -27,6 +27,7 @@ export function sampleResult(cells: readonly Cell[]): PlaceResult {
     place: 'host',
     title: 'host, tgt',
     grid: 'charts',
+    field: 'peers',
     quick: false,
     rounds: 3,
     roundsDone: 3,

@@ -1,0 +1,58 @@
+import { expect } from 'chai';
+import { labelOf, parseLabel, serversOf, shareCount, shareOf } from '../../bench/field.ts';
+import { markdown } from '../../bench/table.ts';
+import { grid } from '../../bench/grid.ts';
+import { summarize } from '../../bench/summary.ts';
+import { sample, sampleResult } from './sample-result.ts';
+
+describe('bench field', () => {
+  it('has the peers that there are over each transport of a place', () => {
+    expect(serversOf('host', 'peers').map(labelOf)).to.deep.equal(['iserd TCP', 'qemu-nbd TCP']);
+    expect(serversOf('vm-tgt', 'peers').map(labelOf)).to.deep.equal([
+      ...['iserd iSER', 'qemu-nbd iSER', 'open-iscsi iSER'],
+      ...['iserd TCP', 'qemu-nbd TCP', 'open-iscsi TCP'],
+    ]);
+  });
+
+  it('has ways to configure iserd, each with units of its own', () => {
+    const kinds = serversOf('vm-lio', 'registration');
+    expect(kinds.slice(0, 4).map(labelOf)).to.deep.equal([
+      ...['iserd cache iSER', 'iserd static iSER', 'iserd copy iSER', 'iserd per-io iSER'],
+    ]);
+    expect(shareCount(kinds)).to.equal(4);
+    expect(kinds.map((kind) => shareOf(kind, kinds))).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 3]);
+  });
+
+  it('lets peers share units', () => {
+    const kinds = serversOf('vm-tgt', 'peers');
+    expect(shareCount(kinds)).to.equal(1);
+  });
+
+  it('takes labels apart', () => {
+    expect(parseLabel('iserd spin-50 TCP')).to.deep.equal({
+      server: 'iserd spin-50',
+      transport: 'TCP',
+    });
+  });
+
+  it('compares ways to configure iserd with the peers and with the first way', () => {
+    const [cell] = grid('side-by-side', true).cells;
+    const labels = ['iserd spin-0 TCP', 'iserd spin-50 TCP', 'qemu-nbd TCP'];
+    const samples = labels.map((label, index) => sample(label, cell, 1, 100 * (index + 1)));
+    const result = {
+      ...sampleResult([]),
+      servers: labels.map((label) => ({ label })),
+      summaries: summarize(samples),
+    };
+    const rows = markdown('', [result], [])
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .map((line) => line.split('|').map((word) => word.trim()));
+    expect(rows[0].slice(5, -1)).to.deep.equal([
+      'iserd spin-0 TCP / qemu-nbd: IOPS; CPU',
+      'iserd spin-50 TCP / iserd spin-0: IOPS; CPU',
+      'iserd spin-50 TCP / qemu-nbd: IOPS; CPU',
+    ]);
+    expect(rows[2].slice(5, -1)).to.deep.equal(['0.33; –', '2.00; –', '0.67; –']);
+  });
+});
