@@ -12,8 +12,7 @@ namespace iserd {
 
 namespace {
 
-constexpr int kPollBatch = 32;
-constexpr unsigned kAcknowledgeBatch = 64;
+constexpr size_t kPollBatch = 32;
 // What the private data of a CM REQ has room for in RDMA_PS_TCP: 92 bytes less the CMA's header
 // of 36.
 constexpr size_t kMaximumPrivateData = 56;
@@ -28,6 +27,10 @@ Result<void> MakeNonBlocking(int fd) {
 Result<void> Outcome(int status, const char* call) {
   if (status != 0) return LastError(call);
   return {};
+}
+
+const void* Handle(const std::unique_ptr<CompletionQueue>& queue) {
+  return queue == nullptr ? nullptr : queue->handle();
 }
 
 }  // namespace
@@ -57,10 +60,8 @@ RdmaConnection::~RdmaConnection() {
     rdma_disconnect(id_handle_);
     rdma_destroy_qp(id_handle_);  // from here on the device touches no memory for this connection
   }
-  if (cq_ != nullptr) {
-    ibv_ack_cq_events(cq_, unacknowledged_);  // ibv_destroy_cq waits for them
-    ibv_destroy_cq(cq_);
-  }
+  send_queue_.reset();
+  receive_queue_.reset();
   completion_channel_.reset();
   rdma_destroy_id(id_handle_);  // every CM event that was read has been acknowledged
 }
@@ -90,7 +91,8 @@ Result<void> RdmaConnection::ResolveRoute(int timeout_ms) {
 Result<uint32_t> RdmaConnection::CreateQueuePair(Reactor& reactor, const QueuePairLimits& limits) {
   if (id_handle_->verbs == nullptr)
     return Error{ENODEV, "rdma_create_qp", "the address is not resolved"};
-  if (cq_ != nullptr) return Error{EEXIST, "rdma_create_qp", "the connection has a queue pair"};
+  if (receive_queue_ != nullptr)
+    return Error{EEXIST, "rdma_create_qp", "the connection has a queue pair"};
   if (limits.send_depth == 0 || limits.receive_depth == 0)
     return Error{EINVAL, "rdma_create_qp", "depth 0"};
   Result<std::shared_ptr<RdmaDevice>> device = reactor.DeviceOf(id_handle_);
@@ -99,21 +101,23 @@ Result<uint32_t> RdmaConnection::CreateQueuePair(Reactor& reactor, const QueuePa
   CompletionChannel channel(ibv_create_comp_channel(id_handle_->verbs));
   if (channel == nullptr) return LastError("ibv_create_comp_channel");
   if (Result<void> set = MakeNonBlocking(channel->fd); !set.ok()) return set.error();
-  // Room for everything that can be outstanding, so that the queue cannot overflow.
-  const uint64_t depth = uint64_t{limits.send_depth} + limits.receive_depth;
-  if (depth > INT32_MAX) return Error{EINVAL, "ibv_create_cq", "depth " + std::to_string(depth)};
-  ibv_cq* cq = ibv_create_cq(id_handle_->verbs, static_cast<int>(depth), nullptr, channel.get(),
-                             device.value()->NextCompletionVector());
-  if (cq == nullptr) return LastVerbsError("ibv_create_cq");
+  const int vector = device.value()->NextCompletionVector();
+  auto receive_queue =
+      CompletionQueue::Create(id_handle_->verbs, channel.get(), limits.receive_depth, vector);
+  if (!receive_queue.ok()) return receive_queue.error();
+  auto send_queue =
+      CompletionQueue::Create(id_handle_->verbs, channel.get(), limits.send_depth, vector);
+  if (!send_queue.ok()) return send_queue.error();
   // Owned from here on: the destructor takes back what follows.
   device_ = device.value();
   completion_channel_ = std::move(channel);
-  cq_ = cq;
+  receive_queue_ = std::move(receive_queue.value());
+  send_queue_ = std::move(send_queue.value());
 
   ibv_qp_init_attr attributes{};
   attributes.qp_type = IBV_QPT_RC;
-  attributes.send_cq = cq;
-  attributes.recv_cq = cq;
+  attributes.send_cq = send_queue_->handle();
+  attributes.recv_cq = receive_queue_->handle();
   attributes.sq_sig_all = 1;
   attributes.cap.max_send_wr = limits.send_depth;
   attributes.cap.max_recv_wr = limits.receive_depth;
@@ -125,9 +129,7 @@ Result<uint32_t> RdmaConnection::CreateQueuePair(Reactor& reactor, const QueuePa
   limits_ = limits;
   batch_ = std::make_unique<WorkRequestBatch>(*context_.arena, attributes.cap.max_inline_data);
   // Armed before anything can be posted: no completion goes unannounced.
-  if (const int status = ibv_req_notify_cq(cq_, 0); status != 0)
-    return Error{status, "ibv_req_notify_cq"};
-  armed_ = true;
+  if (!receive_queue_->Arm()) return LastError("ibv_req_notify_cq");
   Result<void> added =
       context_.epoll.Add(completion_channel_->fd, EPOLLIN, Source::kCompletionChannel, id_);
   if (!added.ok()) return added.error();
@@ -149,6 +151,12 @@ Result<void> RdmaConnection::Connect(const ConnectParameters& parameters) {
 }
 
 Result<void> RdmaConnection::Disconnect() {
+  if (send_queue_ != nullptr) {
+    // Who disconnects waits for everything that is posted.
+    sends_awaited_ = sends_posted_;
+    static_cast<void>(send_queue_->Arm());
+    PollAgain();
+  }
   if (id_handle_->qp == nullptr || rdma_disconnect(id_handle_) == 0) return {};
   // Not connected (any more): librdmacm has moved the queue pair to ERROR all the same, which is
   // what was asked for.
@@ -171,61 +179,91 @@ void RdmaConnection::ReadCmEvents() {
 void RdmaConnection::ReadCompletionEvents() {
   ibv_cq* cq = nullptr;
   void* context = nullptr;
-  while (ibv_get_cq_event(completion_channel_.get(), &cq, &context) == 0) {
-    armed_ = false;
-    if (++unacknowledged_ < kAcknowledgeBatch) continue;
-    ibv_ack_cq_events(cq_, unacknowledged_);
-    unacknowledged_ = 0;
-  }
-  PollCompletionQueue();
+  while (ibv_get_cq_event(completion_channel_.get(), &cq, &context) == 0)
+    (cq == send_queue_->handle() ? send_queue_ : receive_queue_)->OnEvent();
+  PollCompletionQueues();
 }
 
-void RdmaConnection::PollCompletionQueue() {
+void RdmaConnection::PollAgain() {
+  if (std::ranges::find(context_.cq_backlog, id_) == context_.cq_backlog.end())
+    context_.cq_backlog.push_back(id_);
+}
+
+void RdmaConnection::PollCompletionQueues() {
   if (batch_ == nullptr) return;
-  std::array<ibv_wc, kPollBatch> completions;
-  while (true) {
-    const size_t room = context_.Room();
-    if (room == 0) {
+  do {
+    int count = 0;
+    do {
+      const size_t room = context_.Room();
       // To be continued: without another event if it is not armed, and cheaply if it is.
-      if (std::ranges::find(context_.cq_backlog, id_) == context_.cq_backlog.end())
-        context_.cq_backlog.push_back(id_);
-      return;
-    }
-    const int count =
-        ibv_poll_cq(cq_, static_cast<int>(std::min<size_t>(room, kPollBatch)), completions.data());
-    if (count < 0) {
-      context_.Complete(
-          {.kind = completion_kind::kDeviceEvent, .object = id_, .result = IBV_EVENT_CQ_ERR});
-      return;
-    }
-    for (int i = 0; i < count; ++i) Report(completions[static_cast<size_t>(i)]);
-    if (count > 0) continue;
-    if (armed_) return;
-    // What arrives between the empty poll and the arming makes no event: poll once more after it.
-    armed_ = ibv_req_notify_cq(cq_, 0) == 0;
-    if (!armed_) {
-      context_.Complete(
-          {.kind = completion_kind::kDeviceEvent, .object = id_, .result = IBV_EVENT_CQ_ERR});
-      return;
-    }
-  }
+      if (room == 0) return PollAgain();
+      count = HarvestOnce(room);
+      if (count < 0) return ReportBrokenQueue();
+    } while (count > 0);
+  } while (ArmQueues());
 }
 
-void RdmaConnection::Report(const ibv_wc& completion) {
-  const uint32_t kind = work_request_id::Kind(completion.wr_id);
-  const bool received = kind == completion_kind::kRdmaReceive;
-  --(received ? receives_posted_ : sends_posted_);
+int RdmaConnection::HarvestOnce(size_t room) {
+  std::array<ibv_wc, kPollBatch> received;
+  const int count = receive_queue_->Poll(std::span(received).first(std::min(room, kPollBatch)));
+  if (count < 0) return count;
+  if (count > 0) sends_awaited_ = sends_posted_;
+  // Reported first, though looked for later: an answer is of use once its request has been sent.
+  const int sent = HarvestSends(room - static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) ReportReceived(received[static_cast<size_t>(i)]);
+  return sent < 0 ? sent : count + sent;
+}
+
+int RdmaConnection::HarvestSends(size_t room) {
+  if (room == 0 || SendsOutstanding() == 0) return 0;
+  std::array<ibv_wc, kPollBatch> sent;
+  const int count = send_queue_->Poll(std::span(sent).first(std::min(room, kPollBatch)));
+  for (int i = 0; i < count; ++i) ReportSent(sent[static_cast<size_t>(i)]);
+  return count;
+}
+
+bool RdmaConnection::ArmQueues() {
+  const bool arm_receives = !receive_queue_->armed();
+  const bool arm_sends = SendsAwaited() && !send_queue_->armed();
+  if ((arm_receives && !receive_queue_->Arm()) || (arm_sends && !send_queue_->Arm())) {
+    ReportBrokenQueue();
+    return false;
+  }
+  return arm_receives || arm_sends;
+}
+
+void RdmaConnection::ReportBrokenQueue() {
+  context_.Complete(
+      {.kind = completion_kind::kDeviceEvent, .object = id_, .result = IBV_EVENT_CQ_ERR});
+}
+
+void RdmaConnection::ReportSent(const ibv_wc& sent) {
+  const bool awaited = SendsAwaited();
+  ++sends_completed_;
+  const Completion completion{.kind = completion_kind::kRdmaSend,
+                              .object = id_,
+                              .tag = work_request_id::Tag(sent.wr_id),
+                              .status = static_cast<uint32_t>(sent.status),
+                              .detail = sent.vendor_err};
+  if (awaited || sent.status != IBV_WC_SUCCESS)
+    context_.Complete(completion);
+  else
+    context_.CompleteLazily(completion);
+}
+
+void RdmaConnection::ReportReceived(const ibv_wc& received) {
+  --receives_posted_;
   // With an error only wr_id, status, qp_num and vendor_err are valid: ibv_poll_cq(3). An RDMA
   // WRITE with immediate data uses up a receive, too, and leaves its buffer as it was: no bytes
   // have come.
-  const bool good = completion.status == IBV_WC_SUCCESS && completion.opcode == IBV_WC_RECV;
-  context_.Complete({.kind = kind,
+  const bool good = received.status == IBV_WC_SUCCESS && received.opcode == IBV_WC_RECV;
+  context_.Complete({.kind = completion_kind::kRdmaReceive,
                      .object = id_,
-                     .tag = work_request_id::Tag(completion.wr_id),
-                     .result = good ? completion.byte_len : 0,
-                     .status = static_cast<uint32_t>(completion.status),
-                     .detail = completion.vendor_err,
-                     .detail2 = good && (completion.wc_flags & IBV_WC_WITH_INV) != 0 ? 1u : 0u});
+                     .tag = work_request_id::Tag(received.wr_id),
+                     .result = good ? received.byte_len : 0,
+                     .status = static_cast<uint32_t>(received.status),
+                     .detail = received.vendor_err,
+                     .detail2 = good && (received.wc_flags & IBV_WC_WITH_INV) != 0 ? 1u : 0u});
 }
 
 int RdmaConnection::Check(const Submission& submission) const {
@@ -235,7 +273,7 @@ int RdmaConnection::Check(const Submission& submission) const {
   if (submission.operation == operation::kRdmaReceive)
     return receives_posted_ >= limits_.receive_depth ? ENOBUFS : 0;
   if (!arena.Contains(submission.offset2, submission.length2)) return EFAULT;
-  return sends_posted_ >= limits_.send_depth ? ENOBUFS : 0;
+  return SendsOutstanding() >= limits_.send_depth ? ENOBUFS : 0;
 }
 
 void RdmaConnection::Submit(const Submission& submission) {
@@ -258,7 +296,10 @@ void RdmaConnection::Submit(const Submission& submission) {
 void RdmaConnection::Flush() {
   batch_->Post(id_handle_->qp, [this](uint64_t wr_id, int number) {
     const uint32_t kind = work_request_id::Kind(wr_id);
-    --(kind == completion_kind::kRdmaReceive ? receives_posted_ : sends_posted_);
+    if (kind == completion_kind::kRdmaReceive)
+      --receives_posted_;
+    else
+      --sends_posted_;
     RefuseWorkRequest(kind, work_request_id::Tag(wr_id), number);
   });
 }
@@ -276,7 +317,9 @@ void RdmaConnection::RefuseWorkRequest(uint32_t kind, uint32_t tag, int number) 
 
 void RdmaConnection::OnDeviceEvent(const DeviceEvent& event) {
   if (device_ == nullptr || device_->verbs() != event.verbs) return;
-  if (event.element != nullptr && event.element != id_handle_->qp && event.element != cq_) return;
+  const std::array<const void*, 4> own{nullptr, id_handle_->qp, Handle(receive_queue_),
+                                       Handle(send_queue_)};
+  if (std::ranges::find(own, event.element) == own.end()) return;
   context_.Complete({.kind = completion_kind::kDeviceEvent, .object = id_, .result = event.type});
 }
 

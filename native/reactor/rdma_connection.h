@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "reactor/completion_queue.h"
 #include "reactor/object.h"
 #include "reactor/rdma_device.h"
 #include "reactor/socket_address.h"
@@ -21,12 +22,17 @@ struct CompletionChannelDeleter {
 };
 using CompletionChannel = std::unique_ptr<ibv_comp_channel, CompletionChannelDeleter>;
 
-// An RDMA CM id with its event channel, queue pair, completion queue and completion channel.
+// An RDMA CM id with its event channel, queue pair, completion queues and completion channel.
 // JavaScript thread; owned by the reactor's object table.
 //
 // All descriptors are watched for the connection's whole life: a peer's disconnect flushes nothing
 // and shows only on the CM channel. Every work request is signalled; `wr_id` says what it was, for
 // an error completion's opcode is not valid.
+//
+// Sends have a completion queue of their own, which is polled whenever the other one is: that a
+// request has been sent is no reason to wake up, its answer is. It is armed only while a send that
+// was posted before the latest message is not complete, for that message may be its answer. A
+// failed send moves the queue pair to ERROR, and its receives come back.
 class RdmaConnection final : public Object {
  public:
   struct QueuePairLimits {
@@ -61,14 +67,25 @@ class RdmaConnection final : public Object {
   // Queue pair to ERROR: what is posted comes back flushed.
   Result<void> Disconnect();
 
-  // Harvests until the queue is empty and armed, or the completion array is full.
-  void PollCompletionQueue();
+  // Harvests until the queues are empty and armed as they must be, or the completion array is full.
+  void PollCompletionQueues();
   void OnDeviceEvent(const DeviceEvent& event);
 
  private:
   void ReadCmEvents();
   void ReadCompletionEvents();
-  void Report(const ibv_wc& completion);
+  // In the reactor's next harvest, without an event.
+  void PollAgain();
+  // How many completions there were; negative: a queue is broken.
+  [[nodiscard]] int HarvestOnce(size_t room);
+  [[nodiscard]] int HarvestSends(size_t room);
+  // True when more may have come meanwhile.
+  [[nodiscard]] bool ArmQueues();
+  [[nodiscard]] bool SendsAwaited() const { return sends_completed_ < sends_awaited_; }
+  void ReportSent(const ibv_wc& completion);
+  void ReportReceived(const ibv_wc& completion);
+  void ReportBrokenQueue();
+  [[nodiscard]] uint64_t SendsOutstanding() const { return sends_posted_ - sends_completed_; }
   // Why the work request cannot be posted, as errno; 0: it can.
   [[nodiscard]] int Check(const Submission& submission) const;
   void RefuseWorkRequest(uint32_t kind, uint32_t tag, int number);
@@ -77,12 +94,14 @@ class RdmaConnection final : public Object {
   rdma_cm_id* id_handle_;
   std::shared_ptr<RdmaDevice> device_;
   CompletionChannel completion_channel_;
-  ibv_cq* cq_ = nullptr;
-  bool armed_ = false;  // the next completion makes an event
-  unsigned unacknowledged_ =
-      0;  // completion events read; acknowledged in batches, for each costs a lock
+  std::unique_ptr<CompletionQueue> receive_queue_;
+  std::unique_ptr<CompletionQueue> send_queue_;
   QueuePairLimits limits_{};
-  uint32_t sends_posted_ = 0;
+  // Since the queue pair was made.
+  uint64_t sends_posted_ = 0;
+  uint64_t sends_completed_ = 0;
+  // The value of sends_posted_ when the latest message was harvested.
+  uint64_t sends_awaited_ = 0;
   uint32_t receives_posted_ = 0;
   std::unique_ptr<WorkRequestBatch> batch_;
 };

@@ -105,7 +105,7 @@ void Reactor::Harvest() {
   cq_turn_.swap(context_.cq_backlog);
   for (const uint32_t id : cq_turn_) {
     Object* object = objects_.Find(id);
-    if (object != nullptr) object->AsRdmaConnection()->PollCompletionQueue();
+    if (object != nullptr) object->AsRdmaConnection()->PollCompletionQueues();
   }
   cq_turn_.clear();
   if (context_.Room() == 0) return;
@@ -151,7 +151,7 @@ bool Reactor::Spin() {
 void Reactor::PollCompletionQueues() {
   objects_.ForEach([](Object& object) {
     if (RdmaConnection* connection = object.AsRdmaConnection(); connection != nullptr)
-      connection->PollCompletionQueue();
+      connection->PollCompletionQueues();
   });
 }
 

@@ -36,7 +36,10 @@ export interface ListenerSink {
 export interface RdmaSink {
   /** rdma_cm_event_type and the event's status (negative errno, or the reject reason). */
   onCmEvent(event: number, status: number): void;
-  /** ibv_wc_status 0 = success. */
+  /**
+   * ibv_wc_status 0 = success. Nobody is woken for a success alone: it is reported when something else is, and at once when a message
+   * has come since the SEND was posted, which may be its answer.
+   */
   onRdmaSent(tag: number, status: number, vendorError: number): void;
   onRdmaReceived(tag: number, length: number, status: number, vendorError: number): void;
   /** ibv_event_type of the device or of this QP. */

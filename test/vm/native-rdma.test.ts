@@ -31,6 +31,7 @@ const DeviceEvent = { portActive: 9, portError: 10 } as const;
 const wcSuccess = 0;
 const wcLocalProtectionError = 4;
 const wcFlushError = 5;
+const wcReceiverNotReady = 13;
 const wcGeneralError = 21;
 
 const headerBytes = 28 + 48;
@@ -61,8 +62,11 @@ class RecordingRdmaSink implements RdmaSink {
     this.sent.push([tag, status, vendorError]);
     this.#wake();
   }
+  /** How many sends had been reported when each receive was. */
+  readonly sentBefore: number[] = [];
   onRdmaReceived(tag: number, length: number, status: number, vendorError: number): void {
     this.received.push([tag, length, status, vendorError]);
+    this.sentBefore.push(this.sent.length);
     this.#wake();
   }
   onDeviceEvent(event: number): void {
@@ -207,6 +211,7 @@ describe('native RDMA', function () {
     await sink.until(() => sink.sent.length === 1 && sink.received.length === 1);
     expect(sink.sent).to.deep.equal([[7, wcSuccess, 0]]);
     const [tag, length, status] = sink.received[0];
+    expect(sink.sentBefore, 'the request before its answer').to.deep.equal([1]);
     expect([tag, status]).to.deep.equal([100, wcSuccess]);
     expect(length).to.be.greaterThan(headerBytes);
     const response = Buffer.from(arena.buffer, 65536, length);
@@ -225,6 +230,19 @@ describe('native RDMA', function () {
     );
     expect(sink.received.every(([, , status]) => status === wcFlushError)).to.equal(true);
     reactor.rdmaDisconnect(connection); // again: nothing to do, no error
+  });
+
+  it('reports all sends when the connection is disconnected right after them', async () => {
+    const { connection, lkey } = await connectTo(sink);
+    for (let tag = 0; tag < depth; tag++)
+      reactor.rdmaSend(connection, tag, 0, headerBytes, lkey, 0, 0, 0);
+    await Promise.resolve();
+    reactor.rdmaDisconnect(connection);
+    await sink.until(() => sink.sent.length === depth && sink.received.length === 1);
+    expect(sink.sent.map(([tag]) => tag)).to.deep.equal(Array.from({ length: depth }, (_, i) => i));
+    // The target has fewer receives before a login.
+    const possible = [wcSuccess, wcFlushError, wcReceiverNotReady];
+    for (const [, status] of sink.sent) expect(status).to.be.oneOf(possible);
   });
 
   it('refuses more work requests than the queue pair was made for, and ranges outside the arena', async () => {
