@@ -1,13 +1,8 @@
 import yargs from 'yargs';
 import { ConfigurationError } from '../../src/errors.ts';
 import { withoutSecrets } from '../../src/iscsi/url.ts';
-import {
-  defaultSpinMicroseconds,
-  digests,
-  logLevels,
-  registrationNames,
-  socketModes,
-} from '../config/schema.ts';
+import { strategyNames, type StrategyName } from '../../src/memory/registration-strategies.ts';
+import { defaultSpinMicroseconds, digests, logLevels, socketModes } from '../config/schema.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
@@ -28,7 +23,7 @@ export interface ServeCommand {
   readonly force: boolean;
   readonly readOnly: boolean;
   readonly lanes: number;
-  readonly registration: (typeof registrationNames)[number];
+  readonly registration: StrategyName;
   readonly initiatorName: string | undefined;
   readonly pinLimit: string;
   readonly spinUs: number;
@@ -132,7 +127,7 @@ export async function parseDaemonArguments(
             describe: 'sessions, each on a thread of its own',
           })
           .option('registration', {
-            choices: registrationNames,
+            choices: strategyNames,
             default: 'cache' as const,
             describe: 'how buffers are registered for RDMA',
           })

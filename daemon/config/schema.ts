@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ConfigurationError, ProtocolError } from '../../src/errors.ts';
 import { parseTargetAddress } from '../../src/iscsi/target-address.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { strategyNames } from '../../src/memory/registration-strategies.ts';
 import { defaultLimits, defaultMaximumClients } from '../../src/nbd/limits.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
 import { parseSize } from './size.ts';
@@ -85,7 +86,6 @@ const digest = z.enum(digests);
 /** None: with more requests in flight than CPUs to serve them, polling takes time from those who have something to do. */
 export const defaultSpinMicroseconds = 0;
 
-export const registrationNames = ['cache', 'static', 'copy', 'per-io'] as const;
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 
 export const volumeSchema = z
@@ -211,7 +211,7 @@ export const configSchema = z
     initiator: z.strictObject({ name: iscsiName.optional() }).prefault({}),
     memory: z
       .strictObject({
-        registration: z.enum(registrationNames).default('cache'),
+        registration: z.enum(strategyNames).default('cache'),
         /** Most bytes that registrations may pin, per lane and RDMA device. */
         pin_limit: size.default(256 * 2 ** 20),
         /** Address space for request buffers, per lane; pages are touched as they are needed. */

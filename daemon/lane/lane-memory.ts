@@ -188,6 +188,8 @@ export class LaneMemory {
     }
     this.#refusals = 0;
     for (const { strategy } of this.#registrations.values()) {
+      // With on-demand paging the kernel tells the device which pages go.
+      if (strategy.name === 'odp') continue;
       // What stays registered for ever must keep its pages: the device would go on using the old ones.
       // (`static` is a cache as well, of one granule.)
       if (!(strategy instanceof RegistrationCache) || strategy.name !== 'cache') return;

@@ -1,9 +1,10 @@
 /** What the main thread and a lane's worker thread say to each other: JSON-RPC in spirit, structured clones in form. */
 import type { BlockGeometry } from '../../src/block/device.ts';
+import type { StrategyName } from '../../src/memory/registration-strategies.ts';
 import type { NbdLimits } from '../../src/nbd/limits.ts';
 
 export interface LaneOptions {
-  readonly registration: 'cache' | 'static' | 'copy' | 'per-io';
+  readonly registration: StrategyName;
   readonly pinLimitBytes: number;
   readonly arenaBytes: number;
   readonly hugePages: boolean;

@@ -20,7 +20,11 @@ Result<std::unique_ptr<MemoryRegion>> MemoryRegion::Register(std::shared_ptr<Rdm
   if ((access & (kLocalWrite | kRemoteWrite)) != 0) flags |= IBV_ACCESS_LOCAL_WRITE;
   if ((access & kRemoteRead) != 0) flags |= IBV_ACCESS_REMOTE_READ;
   if ((access & kRemoteWrite) != 0) flags |= IBV_ACCESS_REMOTE_WRITE;
-  if ((access & kOnDemand) != 0) flags |= IBV_ACCESS_ON_DEMAND;
+  if ((access & kOnDemand) != 0) {
+    // The kernel would say no more than EINVAL.
+    if (Result<void> able = device->CheckOnDemandPaging(); !able.ok()) return able.error();
+    flags |= IBV_ACCESS_ON_DEMAND;
+  }
   ibv_mr* region = ibv_reg_mr(device->pd(), arena.base() + offset, length, flags);
   if (region == nullptr) return LastVerbsError(kCall);
   return std::make_unique<MemoryRegion>(std::move(device), region);

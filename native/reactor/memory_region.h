@@ -12,7 +12,7 @@ namespace iserd {
 
 // A registered range of the arena. JavaScript thread; owned by the reactor's table of regions,
 // outlives the queue pairs that use it. Registration and deregistration are system calls that pin
-// and unpin pages.
+// and unpin pages; a region with on-demand paging pins none.
 class MemoryRegion {
  public:
   // `access` is a mask of registration_access.

@@ -13,6 +13,36 @@ namespace iserd {
 namespace {
 
 constexpr const char* kNodeDirectory = "/dev/infiniband";
+constexpr const char* kQueryDevice = "ibv_query_device_ex";
+
+struct PagedOperation {
+  uint32_t capability;
+  const char* name;
+};
+
+// What meets request memory: the target reads and writes it, and immediate data is sent from there.
+// Receives and headers have pinned memory of their own.
+constexpr std::array<PagedOperation, 3> kPagedOperations{{{IBV_ODP_SUPPORT_READ, "RDMA READ"},
+                                                          {IBV_ODP_SUPPORT_WRITE, "RDMA WRITE"},
+                                                          {IBV_ODP_SUPPORT_SEND, "SEND"}}};
+
+// rxe, which reports all of it since Linux 6.15, but copies each packet to or from the beginning of
+// its page, wherever in the page it belongs (seen with 7.3): data would be lost silently.
+constexpr uint32_t kSoftRoceVendor = 0xffffff;
+
+// Empty: nothing.
+std::string LackingForPaging(const ibv_device_attr_ex& attributes) {
+  const ibv_odp_caps& odp = attributes.odp_caps;
+  if ((odp.general_caps & IBV_ODP_SUPPORT) == 0) return "on-demand paging";
+  if (attributes.orig_attr.vendor_id == kSoftRoceVendor)
+    return "on-demand paging that keeps data in its place: soft-RoCE does not";
+  std::string operations;
+  for (const PagedOperation& operation : kPagedOperations) {
+    if ((odp.per_transport_caps.rc_odp_caps & operation.capability) != 0) continue;
+    operations += (operations.empty() ? "" : ", ") + std::string(operation.name);
+  }
+  return operations.empty() ? "" : "on-demand paging of reliable connections for " + operations;
+}
 
 }  // namespace
 
@@ -105,17 +135,31 @@ Result<void> RdmaDevice::Anchor(rdma_cm_id* id) {
   return {};
 }
 
-Result<RdmaDevice::Limits> RdmaDevice::QueryLimits() const {
+Result<ibv_device_attr_ex> RdmaDevice::QueryAttributes() const {
   ibv_device_attr_ex attributes{};
   if (const int status = ibv_query_device_ex(verbs_, nullptr, &attributes); status != 0)
-    return Error{status, "ibv_query_device_ex"};
-  constexpr uint32_t kPaged = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE | IBV_ODP_SUPPORT_SEND;
-  const ibv_odp_caps& odp = attributes.odp_caps;
+    return Error{status, kQueryDevice};
+  return attributes;
+}
+
+Result<RdmaDevice::Limits> RdmaDevice::QueryLimits() const {
+  Result<ibv_device_attr_ex> attributes = QueryAttributes();
+  if (!attributes.ok()) return attributes.error();
+  const ibv_device_attr& ordinary = attributes.value().orig_attr;
   return Limits{.device = ibv_get_device_name(verbs_->device),
-                .max_qp_read_atomic = static_cast<uint32_t>(attributes.orig_attr.max_qp_rd_atom),
-                .max_qp_work_requests = static_cast<uint32_t>(attributes.orig_attr.max_qp_wr),
-                .on_demand_paging = (odp.general_caps & IBV_ODP_SUPPORT) != 0 &&
-                                    (odp.per_transport_caps.rc_odp_caps & kPaged) == kPaged};
+                .max_qp_read_atomic = static_cast<uint32_t>(ordinary.max_qp_rd_atom),
+                .max_qp_work_requests = static_cast<uint32_t>(ordinary.max_qp_wr),
+                .on_demand_paging = LackingForPaging(attributes.value()).empty()};
+}
+
+Result<void> RdmaDevice::CheckOnDemandPaging() const {
+  Result<ibv_device_attr_ex> attributes = QueryAttributes();
+  if (!attributes.ok()) return attributes.error();
+  const std::string lacking = LackingForPaging(attributes.value());
+  if (lacking.empty()) return {};
+  return Error{
+      EOPNOTSUPP, kQueryDevice,
+      std::string("the device ") + ibv_get_device_name(verbs_->device) + " lacks " + lacking};
 }
 
 int RdmaDevice::NextCompletionVector() {

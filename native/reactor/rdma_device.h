@@ -56,12 +56,15 @@ class RdmaDevice {
   [[nodiscard]] ibv_context* verbs() const { return verbs_; }
   [[nodiscard]] ibv_pd* pd() const { return pd_.get(); }
   [[nodiscard]] Result<Limits> QueryLimits() const;
+  // EOPNOTSUPP, with what the device lacks for request memory to be paged in on demand.
+  [[nodiscard]] Result<void> CheckOnDemandPaging() const;
   void ReadEvents();
   // Spreads completion queues over the device's interrupt vectors.
   [[nodiscard]] int NextCompletionVector();
 
  private:
   [[nodiscard]] Result<void> Anchor(rdma_cm_id* id);
+  [[nodiscard]] Result<ibv_device_attr_ex> QueryAttributes() const;
   void WatchNode();
   void LetGo();
 

@@ -3,8 +3,8 @@
  *
  * - `SlabPool` hands out buffers of an arena (any contiguous memory named by offsets) with reference counts.
  * - `createStrategy` decides how those buffers become visible to an RDMA device: through the pin-down cache
- *   (`RegistrationCache`), with everything registered at start, through a small pool of copies, or around each use.
- *   The device is whatever implements `Registrar`: two functions, register and deregister.
+ *   (`RegistrationCache`), with everything registered at start, through a small pool of copies, around each use, or with pages
+ *   that the device faults in. The device is whatever implements `Registrar`: two functions, register and deregister.
  *
  * Nothing here allocates on the JavaScript heap per I/O, does I/O, or starts timers: clocks are handed in.
  *
@@ -33,7 +33,9 @@ export { CopyRegistration } from './copy.ts';
 export type { CopyRegistrationOptions } from './copy.ts';
 export { PerIoRegistration } from './per-io.ts';
 export type { PerIoRegistrationOptions } from './per-io.ts';
-export { registerOnDemand, registerWholeArena } from './static.ts';
+export { OnDemandRegistration } from './on-demand.ts';
+export type { OnDemandRegistrationOptions } from './on-demand.ts';
+export { registerWholeArena } from './static.ts';
 export type { StaticRegistrationOptions } from './static.ts';
 export { createStrategy, registrarOf, strategyNames } from './registration-strategies.ts';
 export type { StrategyName, StrategyOptions } from './registration-strategies.ts';

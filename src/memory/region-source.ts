@@ -5,6 +5,8 @@ export type Region = ReturnType<Registrar['register']>;
 
 /** errno of a registration that would pin more than allowed (ibv_reg_mr(3)). */
 const ENOMEM = 12;
+/** errno of a registration that the device is not made for. */
+const EOPNOTSUPP = 95;
 
 export function newStatistics(): RegistrationStatistics {
   return {
@@ -42,7 +44,7 @@ export class RegionSource {
     try {
       const region = this.#registrar.register(offset, length, access);
       statistics.entries += 1;
-      statistics.pinnedBytes += length;
+      statistics.pinnedBytes += pinnedLength(length, access);
       return region;
     } catch (error) {
       if (!isLimitReached(error)) throw error;
@@ -52,15 +54,29 @@ export class RegionSource {
     }
   }
 
-  deregister(region: number, length: number): void {
+  /** `length` and `access` as they were registered. */
+  deregister(region: number, length: number, access = 0): void {
     this.statistics.entries -= 1;
-    this.statistics.pinnedBytes -= length;
+    this.statistics.pinnedBytes -= pinnedLength(length, access);
     this.#registrar.deregister(region);
   }
 }
 
+/** Pages that the device faults in itself stay the kernel's to take away. */
+function pinnedLength(length: number, access: number): number {
+  return access & RegistrationAccess.onDemand ? 0 : length;
+}
+
 function isLimitReached(error: unknown): boolean {
+  return isErrno(error, 'ENOMEM', ENOMEM);
+}
+
+export function isUnsupported(error: unknown): error is Error {
+  return isErrno(error, 'EOPNOTSUPP', EOPNOTSUPP);
+}
+
+function isErrno(error: unknown, name: string, number: number): boolean {
   if (!(error instanceof Error)) return false;
   const { code, errno } = error as NodeJS.ErrnoException;
-  return code === 'ENOMEM' || errno === ENOMEM || errno === -ENOMEM;
+  return code === name || errno === number || errno === -number;
 }

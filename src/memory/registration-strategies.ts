@@ -1,10 +1,11 @@
-import { assert, ConfigurationError } from '../errors.ts';
+import { assert } from '../errors.ts';
 import { CopyRegistration } from './copy.ts';
+import { OnDemandRegistration } from './on-demand.ts';
 import { PerIoRegistration } from './per-io.ts';
 import { RegistrationCache } from './registration-cache.ts';
 import type { RegistrationLimits } from './registration-cache.ts';
 import type { Registrar, RegistrationStrategy } from './registration.ts';
-import { registerOnDemand, registerWholeArena } from './static.ts';
+import { registerWholeArena } from './static.ts';
 
 export type StrategyName = RegistrationStrategy['name'];
 export const strategyNames: readonly StrategyName[] = ['cache', 'static', 'copy', 'per-io', 'odp'];
@@ -29,8 +30,6 @@ export interface StrategyOptions {
   readonly grantAccess?: number;
   /** copy: the arena range reserved for copies (for instance a buffer that is never released). */
   readonly copyRange?: { readonly offset: number; readonly length: number };
-  /** odp: whether the device can (DeviceLimits.onDemandPaging). */
-  readonly onDemandPaging?: boolean;
   /** Microseconds on any monotonic clock. */
   readonly nowMicroseconds: () => number;
 }
@@ -51,10 +50,7 @@ export function createStrategy(name: StrategyName, options: StrategyOptions): Re
     case 'static':
       return registerWholeArena(options);
     case 'odp':
-      if (options.onDemandPaging !== true) {
-        throw new ConfigurationError('odpUnsupported', 'the RDMA device has no on-demand paging');
-      }
-      return registerOnDemand(options);
+      return new OnDemandRegistration(options);
     case 'copy': {
       const poolRange = options.copyRange;
       assert(poolRange !== undefined, 'strategy copy needs copyRange');

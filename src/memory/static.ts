@@ -21,28 +21,15 @@ export interface StaticRegistrationOptions {
  * swept. Throws CodedError `registrationFailed` when the limit on pinned memory does not allow it.
  */
 export function registerWholeArena(options: StaticRegistrationOptions): RegistrationStrategy {
-  return registerAtOnce('static', payloadAccess, options);
-}
-
-/** The same with on-demand paging: nothing is pinned, the device faults pages in. Only where the device reports it. */
-export function registerOnDemand(options: StaticRegistrationOptions): RegistrationStrategy {
-  return registerAtOnce('odp', payloadAccess | RegistrationAccess.onDemand, options);
-}
-
-function registerAtOnce(
-  name: 'static' | 'odp',
-  grantAccess: number,
-  options: StaticRegistrationOptions,
-): RegistrationStrategy {
   const { offset, sizeBytes } = options.arena;
   const cache = new RegistrationCache({
     ...options,
-    name,
-    grantAccess,
+    name: 'static',
+    grantAccess: payloadAccess,
     granuleBytes: sizeBytes,
     limits: { maxBytes: Infinity, maxEntries: maximumRegions },
   });
-  const registration = cache.acquire(offset, sizeBytes, grantAccess);
+  const registration = cache.acquire(offset, sizeBytes, payloadAccess);
   if (registration === notRegistered) {
     throw new CodedError(
       'registrationFailed',

@@ -9,7 +9,7 @@ import {
   strategyNames,
 } from '../../../src/memory/index.ts';
 import type { StrategyName, StrategyOptions } from '../../../src/memory/index.ts';
-import { FakeReactor } from '../../../src/reactor/fake-reactor.ts';
+import { fakeNativeError, FakeReactor } from '../../../src/reactor/fake-reactor.ts';
 import { RegistrarDouble } from './registrar-double.ts';
 
 const { localWrite, remoteRead, remoteWrite } = RegistrationAccess;
@@ -23,7 +23,6 @@ function create(name: StrategyName, more: Partial<StrategyOptions> = {}) {
     registrar,
     arena: { offset: 0, sizeBytes, bytes },
     copyRange,
-    onDemandPaging: true,
     nowMicroseconds: registrar.now,
     ...more,
   });
@@ -136,16 +135,73 @@ describe('registration strategies: static', () => {
 });
 
 describe('registration strategies: odp', () => {
-  it('asks for on-demand access', () => {
-    const { registrar } = create('odp');
+  it('registers the whole arena once with on-demand access', () => {
+    const { registrar, strategy } = create('odp');
+    for (const access of [0, localWrite, remoteRead, remoteWrite]) {
+      strategy.release(strategy.acquire(100, 60_000, access), 0);
+    }
+    expect(registrar.log).to.deep.equal([`register 0+${sizeBytes} access 15`]);
+    expect(strategy.maximumLength).to.equal(sizeBytes);
+    expect(strategy.statistics).to.include({ misses: 1, hits: 4, registrationMicroseconds: 5 });
+  });
+
+  it('registers no more than its part of the arena', () => {
+    const arena = { offset: 4096, sizeBytes: 8192, bytes: new Uint8Array(sizeBytes) };
+    const { registrar, strategy } = create('odp', { arena });
+    expect(registrar.ranges()).to.deep.equal(['4096+8192']);
+    expect(() => strategy.acquire(4095, 1, remoteRead)).to.throw('range in arena');
+    expect(() => strategy.acquire(12_287, 2, remoteRead)).to.throw('range in arena');
+    strategy.acquire(12_287, 1, remoteRead);
+  });
+
+  it('pins nothing, in use or not', () => {
+    const { strategy } = create('odp');
+    strategy.acquire(0, sizeBytes, remoteRead);
+    expect(strategy.statistics).to.include({ entries: 1, pinnedBytes: 0 });
+    strategy.close();
+    expect(strategy.statistics).to.include({ entries: 0, pinnedBytes: 0 });
+  });
+
+  it('stays registered when pages of the arena go', () => {
+    const { registrar, strategy } = create('odp');
+    strategy.invalidate(0, sizeBytes);
     expect(registrar.log).to.deep.equal([`register 0+${sizeBytes} access 15`]);
   });
 
-  it('is refused where the device has no on-demand paging', () => {
-    expect(() => create('odp', { onDemandPaging: false })).to.throw(
-      ConfigurationError,
-      'on-demand',
-    );
+  it('counts its users', () => {
+    const { strategy } = create('odp');
+    const first = strategy.acquire(0, 200, remoteRead);
+    const second = strategy.acquire(0, 200, remoteRead);
+    strategy.release(first, 0);
+    expect(strategy.rkey(second)).to.be.a('number');
+    strategy.release(second, 0);
+    expect(() => strategy.rkey(second)).to.throw('released already');
+  });
+
+  it('says what the device lacks', () => {
+    const registrar = new RegistrarDouble();
+    registrar.failures = 1;
+    registrar.failure = fakeNativeError('EOPNOTSUPP', 95, 'rxe0 lacks on-demand paging');
+    expect(() => create('odp', { registrar }))
+      .to.throw(ConfigurationError, 'rxe0 lacks on-demand paging')
+      .with.property('code', 'odpUnsupported');
+  });
+
+  it('says that the kernel refuses, and hands on what else goes wrong', () => {
+    const registrar = new RegistrarDouble();
+    registrar.failures = 2;
+    expect(() => create('odp', { registrar }))
+      .to.throw(CodedError, 'on-demand paging')
+      .with.property('code', 'registrationFailed');
+    registrar.failure = fakeNativeError('ENODEV', 19, 'ibv_reg_mr');
+    expect(() => create('odp', { registrar })).to.throw('ibv_reg_mr: ENODEV');
+  });
+
+  it('refuses work after close', () => {
+    const { strategy } = create('odp');
+    strategy.close();
+    strategy.close();
+    expect(() => strategy.acquire(0, 1, remoteRead)).to.throw('closed');
   });
 });
 
