@@ -83,8 +83,8 @@ const seconds = z
 export const digests = ['none', 'crc32c', 'prefer-crc32c'] as const;
 const digest = z.enum(digests);
 
-/** None: with more requests in flight than CPUs to serve them, polling takes time from those who have something to do. */
-export const defaultSpinMicroseconds = 0;
+/** A sleeping CPU takes about as long to wake; what finds nothing is soon given up. Figures: test/bench/README.md. */
+export const defaultSpinMicroseconds = 100;
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 

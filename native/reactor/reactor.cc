@@ -1,5 +1,7 @@
 #include "reactor/reactor.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -142,6 +144,8 @@ bool Reactor::Spin() {
       spin_penalty_ = 0;
       return true;
     }
+    // Whoever is to answer may be waiting for this very CPU.
+    sched_yield();
   } while (Clock::now() < deadline);
   spin_penalty_ = std::min(spin_penalty_ * 2 + 1, kMaximumSpinPenalty);
   spins_to_skip_ = spin_penalty_;
