@@ -18,7 +18,15 @@ const serverColors: ReadonlyMap<string, string> = new Map([
   ['iserd', '#0072B2'],
   ['qemu-nbd', '#D55E00'],
   ['open-iscsi', '#009E73'],
+  ['epoll', '#CC79A7'],
 ]);
+
+const transportLooks: ReadonlyMap<string, Omit<Look, 'color'>> = new Map([
+  ['iSER', { dash: [1, 0], shape: 'circle' }],
+  ['TCP', { dash: [5, 3], shape: 'square' }],
+]);
+/** Of the place without a transport. */
+const otherLook = { dash: [2, 2], shape: 'diamond' };
 
 /** Variants of iserd, in their order: the rest of those colours. */
 const variantColors = ['#0072B2', '#56B4E9', '#CC79A7', '#E69F00'];
@@ -29,9 +37,7 @@ function lookOf(label: string, labels: readonly string[]): Look {
     (name) => !serverColors.has(name),
   );
   const color = serverColors.get(server) ?? variantColors.at(variants.indexOf(server)) ?? '#000000';
-  return transport === 'iSER'
-    ? { color, dash: [1, 0], shape: 'circle' }
-    : { color, dash: [5, 3], shape: 'square' };
+  return { color, ...(transportLooks.get(transport) ?? otherLook) };
 }
 
 interface Point {

@@ -10,24 +10,35 @@ export interface Variant {
   readonly configuration: string;
 }
 
-export interface ServerKind {
-  readonly name: ServerName;
+/** A server of a target's units. */
+interface UnitServerKind {
+  readonly name: Exclude<ServerName, 'epoll'>;
   readonly transport: Transport;
   /** iserd's alone. */
   readonly variant?: Variant;
 }
 
-export const fieldNames = ['peers', 'polling', 'registration'] as const;
+/** A server with nothing behind its NBD side. */
+interface HopServerKind {
+  readonly name: Extract<ServerName, 'iserd' | 'epoll'>;
+  readonly transport: 'NBD';
+  readonly variant?: never;
+}
+
+export type ServerKind = UnitServerKind | HopServerKind;
+
+export const fieldNames = ['peers', 'polling'] as const;
 export type FieldName = (typeof fieldNames)[number];
 
 const polling = [0, 20, 50, 100].map((microseconds) => ({
   name: `spin-${microseconds}`,
   configuration: `[lanes]\nspin_us = ${microseconds}`,
 }));
-const registration = ['cache', 'static', 'copy', 'per-io'].map((name) => ({
-  name,
-  configuration: `[memory]\nregistration = "${name}"`,
-}));
+
+const hopServers: readonly ServerKind[] = [
+  { name: 'iserd', transport: 'NBD' },
+  { name: 'epoll', transport: 'NBD' },
+];
 
 /** "iserd TCP", "iserd spin-50 TCP": the transport comes last. */
 export function labelOf({ name, transport, variant }: ServerKind): string {
@@ -40,8 +51,9 @@ export function parseLabel(label: string): { readonly server: string; readonly t
   return { server: label.slice(0, space), transport: label.slice(space + 1) };
 }
 
-/** In the order in which charts and tables show them. */
+/** In the order in which charts and tables show them. The place `hop` has its peers and no other field. */
 export function serversOf(place: PlaceName, field: FieldName): ServerKind[] {
+  if (place === 'hop') return [...hopServers];
   const transports: readonly Transport[] = place === 'host' ? ['TCP'] : ['iSER', 'TCP'];
   return transports.flatMap((transport): ServerKind[] => {
     const peers: ServerKind[] = [{ name: 'qemu-nbd', transport }];
@@ -50,15 +62,12 @@ export function serversOf(place: PlaceName, field: FieldName): ServerKind[] {
         if (place !== 'host') peers.push({ name: 'open-iscsi', transport });
         return [{ name: 'iserd', transport }, ...peers];
       case 'polling':
-        return [...variantsOf(polling, transport), ...peers];
-      case 'registration':
-        return variantsOf(registration, transport);
+        return [
+          ...polling.map((variant): ServerKind => ({ name: 'iserd', transport, variant })),
+          ...peers,
+        ];
     }
   });
-}
-
-function variantsOf(variants: readonly Variant[], transport: Transport): ServerKind[] {
-  return variants.map((variant) => ({ name: 'iserd', transport, variant }));
 }
 
 /** Each variant has units of its own: to iserd a unit is one volume, whichever daemon serves it. Its number among all variants. */

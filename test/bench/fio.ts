@@ -12,6 +12,8 @@ export interface Measurement {
   readonly meanLatencyMicroseconds: number;
   /** Of the disk with the highest. */
   readonly p99LatencyMicroseconds: number;
+  /** Of the disk with the highest. */
+  readonly p999LatencyMicroseconds: number;
 }
 
 export interface FioOptions {
@@ -95,9 +97,14 @@ export function sumOf(sides: readonly FioSide[]): Measurement {
     bytesPerSecond: sides.reduce((sum, side) => sum + side.bw_bytes, 0),
     meanLatencyMicroseconds:
       sides.reduce((sum, side) => sum + side.lat_ns.mean * side.iops, 0) / iops / 1000,
-    p99LatencyMicroseconds:
-      Math.max(...sides.map((side) => side.lat_ns.percentile?.['99.000000'] ?? 0)) / 1000,
+    p99LatencyMicroseconds: highest(sides, '99.000000'),
+    p999LatencyMicroseconds: highest(sides, '99.900000'),
   };
+}
+
+/** `percentile` as fio writes it. */
+function highest(sides: readonly FioSide[], percentile: string): number {
+  return Math.max(...sides.map((side) => side.lat_ns.percentile?.[percentile] ?? 0)) / 1000;
 }
 
 async function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {

@@ -4,7 +4,7 @@
  *
  *   node --import tsx test/bench/garbage.ts [--seconds 10] [--rounds 1] [--tree NAME=DIRECTORY]... [--only WORD] [--device null|tgt]
  *
- * Several trees (directories with dist/ and native/) are measured in turn, workload by workload.
+ * Several trees (checkouts whose addon is built) are measured in turn, workload by workload.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

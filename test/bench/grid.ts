@@ -1,4 +1,4 @@
-/** What is measured: the cells of the six charts, and of the side-by-side table. */
+/** What is measured: the cells of the six charts, of the side-by-side table, of the tail of the latencies. */
 import { patternNames, sizeName, workloadName, type Pattern, type Workload } from './workload.ts';
 
 /** A workload on so many volumes at once. */
@@ -20,7 +20,8 @@ export interface Chart {
   readonly cells: readonly Cell[];
 }
 
-export type GridName = 'charts' | 'side-by-side';
+export const gridNames = ['charts', 'side-by-side', 'tail'] as const;
+export type GridName = (typeof gridNames)[number];
 
 export interface Grid {
   readonly charts: readonly Chart[];
@@ -118,12 +119,19 @@ function sideBySideCells(): Cell[] {
   });
   return [
     ...[1, 32].flatMap((depth) => readAndWrite.map((pattern) => cell(pattern, pageSize, depth))),
-    cell('read', 256 * kibibyte, middleDepth),
-    cell('write', 256 * kibibyte, middleDepth),
+    ...[64, 256, 1024].flatMap((kibibytes) =>
+      (['read', 'write'] as const).map((pattern) =>
+        cell(pattern, kibibytes * kibibyte, middleDepth),
+      ),
+    ),
   ];
 }
 
+/** What ten minutes of a service's life are measured by. */
+const tailCell: Cell = { pattern: 'randrw', blockSize: pageSize, depth: middleDepth, volumes: 1 };
+
 export function grid(name: GridName, quick: boolean): Grid {
+  if (name === 'tail') return { charts: [], cells: [tailCell] };
   if (name === 'side-by-side') {
     const cells = sideBySideCells();
     return { charts: [], cells: quick ? [cells[0], cells[cells.length - 1]] : cells };

@@ -1,10 +1,11 @@
 /** Starts a lane as a process of its own (lane-program.ts) and reads its meters. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { SessionSpec } from '../../daemon/lane/messages.ts';
 import { makeIsid } from '../../src/iscsi/isid.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
 import { repository } from '../helpers/programs.ts';
+import { laneBundle } from './lane-bundle.ts';
+import { collectStderr } from './servers/server.ts';
 
 /** All count from the start of the process. */
 export interface Meters {
@@ -18,7 +19,7 @@ export interface Meters {
 }
 
 export interface LaneProcessOptions {
-  /** Directory with dist/ and native/: this repository unless another build is to be measured. */
+  /** A checkout whose addon is built: this repository unless another one is to be measured. */
   readonly tree?: string;
   readonly socketPath: string;
   /** Absent: a null device. */
@@ -32,48 +33,53 @@ export const withoutCollections = ['--max-semi-space-size=1024', '--min-semi-spa
 
 export class LaneProcess {
   readonly child: ChildProcess;
+  /** What it has said on standard error. */
+  readonly complaints: () => string;
 
   private constructor(child: ChildProcess) {
     this.child = child;
+    this.complaints = collectStderr(child);
   }
 
   static async start(options: LaneProcessOptions): Promise<LaneProcess> {
     const { tree = repository, socketPath, url, execArgv = [] } = options;
     const spec = url === undefined ? null : sessionSpec(url);
-    const program = fileURLToPath(new URL('lane-program.ts', import.meta.url));
-    const child = fork(program, [tree, socketPath, JSON.stringify(spec)], {
-      execArgv: ['--import', 'tsx', ...execArgv],
-      stdio: 'inherit',
+    const child = fork(await laneBundle(tree), [socketPath, JSON.stringify(spec)], {
+      execArgv: [...execArgv],
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
     });
-    await answer(child);
-    return new LaneProcess(child);
+    const lane = new LaneProcess(child);
+    await lane.#answer();
+    return lane;
   }
 
   async meters(): Promise<Meters> {
-    const state = answer(this.child);
+    const state = this.#answer();
     this.child.send('read');
     return (await state) as Meters;
   }
 
   async close(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.send('close');
     await ended;
   }
-}
 
-/** The child's next message. */
-function answer(child: ChildProcess): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => {
-      reject(new Error(`the lane ended with code ${String(code)}`));
-    };
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message);
+  /** The child's next message. */
+  #answer(): Promise<unknown> {
+    const { child } = this;
+    return new Promise((resolve, reject) => {
+      const onExit = (code: number | null): void => {
+        reject(new Error(`the lane ended with code ${String(code)}: ${this.complaints()}`));
+      };
+      child.once('exit', onExit);
+      child.once('message', (message) => {
+        child.off('exit', onExit);
+        resolve(message);
+      });
     });
-  });
+  }
 }
 
 function sessionSpec(url: string): SessionSpec {

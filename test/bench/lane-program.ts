@@ -2,28 +2,19 @@
  * One lane in a process of its own, without the daemon around it: what its heap and its CPU time show is the data path's.
  * Started by LaneProcess; serves NBD clients on a Unix socket and answers every message with the state of its meters.
  *
- *   argv: tree (where dist/ and native/ are), socket path, then a session specification as JSON, or "null" for a null device
+ *   argv: socket path, then a session specification as JSON, or "null" for a null device
  */
 import { PerformanceObserver, constants } from 'node:perf_hooks';
-import type * as LaneModule from '../../daemon/lane/lane.ts';
+import { Lane } from '../../daemon/lane/lane.ts';
 import type { SessionSpec } from '../../daemon/lane/messages.ts';
-import type * as TimersModule from '../../src/timers.ts';
-import type * as NbdModule from '../../src/nbd/index.ts';
-import type * as NativeModule from '../../src/reactor/native.ts';
+import { NbdConnection, NbdCounter, nbdCounterCount } from '../../src/nbd/index.ts';
+import { loadNative } from '../../src/reactor/native.ts';
+import { systemTimers } from '../../src/timers.ts';
 import type { Meters } from './lane-process.ts';
-import { NullDevice } from './null-device.ts';
+import { NullDevice, nullDeviceBytes } from './null-device.ts';
 
-const [tree, socketPath, specification] = process.argv.slice(2);
-const load = <T>(path: string): Promise<T> => import(`${tree}/dist/${path}`) as Promise<T>;
-
-const { Lane } = await load<typeof LaneModule>('daemon/lane/lane.js');
-const { NbdConnection } = await load<typeof NbdModule>('src/nbd/index.js');
-const { NbdCounter, nbdCounterCount } = await load<typeof NbdModule>('src/nbd/index.js');
-const { systemTimers } = await load<typeof TimersModule>('src/timers.js');
-const { loadNative } = await load<typeof NativeModule>('src/reactor/native.js');
-
+const [socketPath, specification] = process.argv.slice(2);
 const exportName = '';
-const nullDeviceBytes = 2 ** 40;
 
 let scavenges = 0;
 let markCompacts = 0;
@@ -48,7 +39,7 @@ const lane = new Lane(
   },
   () => undefined,
 );
-const { reactor, pool, requests } = lane.memory;
+const { reactor, pool, requests, shares, clientLimits } = lane.memory;
 
 /** Requests that NBD clients have made so far. */
 type CountRequests = () => Promise<number>;
@@ -74,6 +65,7 @@ function serveNull(): { serve: (fd: number) => void; count: CountRequests } {
   const device = new NullDevice(reactor, requests, nullDeviceBytes);
   const counters = new Float64Array(nbdCounterCount);
   const nbdExport = { name: exportName, description: 'null', device };
+  const share = shares.open();
   return {
     serve: (fd) => {
       new NbdConnection(fd, {
@@ -81,6 +73,8 @@ function serveNull(): { serve: (fd: number) => void; count: CountRequests } {
         pool,
         timers: systemTimers,
         counters,
+        limits: clientLimits,
+        share,
         serve: { exports: { find: () => nbdExport, list: () => [nbdExport] } },
         events: { onClosed: () => undefined },
       }).start();

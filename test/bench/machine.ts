@@ -16,7 +16,7 @@ export interface Machine {
 
 const debianPackages = [
   ...['qemu-utils', 'qemu-block-extra', 'libiscsi7', 'open-iscsi', 'tgt', 'fio'],
-  ...['rdma-core', 'libibverbs1'],
+  ...['rdma-core', 'libibverbs1', 'gcc'],
 ];
 
 export async function describeMachine(kind: string, commit: string): Promise<Machine> {

@@ -7,7 +7,7 @@ import { currentCommit, describeMachine } from './machine.ts';
 import { measurePlace } from './measuring.ts';
 import { parseOptions, usage, type BenchOptions } from './options.ts';
 import { serversOf } from './field.ts';
-import type { PlaceName } from './places.ts';
+import { isInGuest, type GuestPlaceName, type PlaceName } from './places.ts';
 import { report } from './report.ts';
 import { runDirectory } from './results.ts';
 
@@ -17,7 +17,7 @@ const guestStartSeconds = 1200;
 const guestMemoryMebibytes = 5120;
 
 async function runInGuest(
-  place: PlaceName,
+  place: GuestPlaceName,
   options: BenchOptions,
   commit: string,
 ): Promise<number> {
@@ -42,23 +42,23 @@ async function runInGuest(
   return code ?? 1;
 }
 
-async function runHere(options: BenchOptions, commit: string): Promise<void> {
+async function runHere(place: PlaceName, options: BenchOptions, commit: string): Promise<void> {
   const machine = await describeMachine('this machine itself', commit);
-  await measurePlace({ ...options, place: 'host', machine, directory: runDirectory(options) });
+  await measurePlace({ ...options, place, machine, directory: runDirectory(options) });
 }
 
 async function main(options: BenchOptions): Promise<void> {
   const commit = await currentCommit();
   for (const place of options.chartsOnly ? [] : options.places) {
-    if (place === 'host') {
-      await runHere(options, commit);
-    } else {
+    if (isInGuest(place)) {
       const code = await runInGuest(place, options, commit);
       // The others are still worth having.
       if (code !== 0) {
         console.error(`${place}: the guest ended with status ${code}`);
         process.exitCode = 1;
       }
+    } else {
+      await runHere(place, options, commit);
     }
   }
   await report(options);

@@ -2,6 +2,9 @@ import type { BlockDevice, BlockGeometry } from '../../src/block/device.ts';
 import type { RequestTable } from '../../src/block/request-table.ts';
 import type { Reactor } from '../../src/reactor/reactor.ts';
 
+/** Positions at its end are no small integers to V8, as on any real volume. */
+export const nullDeviceBytes = 2 ** 40;
+
 /** Says yes to everything at the end of the batch and moves nothing: what remains is the cost of the NBD side. No garbage of its own. */
 export class NullDevice implements BlockDevice {
   readonly requests: RequestTable;

@@ -7,19 +7,28 @@ import { runOk } from '../helpers/programs.ts';
 import { Tgt } from '../helpers/tgt.ts';
 import { Shell } from '../vm/guest/shell.ts';
 import { shareCount, shareOf, type ServerKind } from './field.ts';
+import { openHop } from './hop.ts';
 import { startIserd } from './servers/iserd.ts';
 import { startOpenIscsi } from './servers/open-iscsi.ts';
 import { startQemuNbd } from './servers/qemu-nbd.ts';
 import type { Server } from './servers/server.ts';
 
-export const placeNames = ['host', 'vm-tgt', 'vm-lio'] as const;
+/** Those with a target. */
+export const targetPlaceNames = ['host', 'vm-tgt', 'vm-lio'] as const;
+export const placeNames = [...targetPlaceNames, 'hop'] as const;
 export type PlaceName = (typeof placeNames)[number];
+export type GuestPlaceName = Extract<PlaceName, `vm-${string}`>;
 
 export const placeTitles: Readonly<Record<PlaceName, string>> = {
   host: 'host, tgt, through Unix sockets',
   'vm-tgt': 'VM, tgt, as kernel devices',
   'vm-lio': 'VM, LIO, as kernel devices',
+  hop: 'NBD hop alone, nothing behind it, through Unix sockets',
 };
+
+export function isInGuest(place: PlaceName): place is GuestPlaceName {
+  return place.startsWith('vm-');
+}
 
 /** Of one volume: LIO's RAM disks and tgt's files are all in memory. */
 export const volumeMebibytes = 64;
@@ -32,11 +41,12 @@ export interface OpenPlace {
 }
 
 /** For all of these servers, with so many volumes each. */
-export function openPlace(
+export async function openPlace(
   place: PlaceName,
   kinds: readonly ServerKind[],
   volumes: number,
 ): Promise<OpenPlace> {
+  if (place === 'hop') return openHop(volumes);
   return place === 'host' ? openHost(kinds, volumes) : openGuest(place, kinds, volumes);
 }
 
@@ -68,7 +78,7 @@ async function openHost(kinds: readonly ServerKind[], volumes: number): Promise<
 }
 
 async function openGuest(
-  place: Exclude<PlaceName, 'host'>,
+  place: GuestPlaceName,
   kinds: readonly ServerKind[],
   volumes: number,
 ): Promise<OpenPlace> {

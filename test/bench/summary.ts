@@ -16,6 +16,7 @@ export interface Summary {
   readonly bytesPerSecond: Spread;
   readonly meanLatencyMicroseconds: Spread;
   readonly p99LatencyMicroseconds: Spread;
+  readonly p999LatencyMicroseconds: Spread;
   readonly cpuMicrosecondsPerRequest?: Spread;
 }
 
@@ -54,6 +55,9 @@ export function summarize(samples: readonly Sample[]): Summary[] {
       ),
       p99LatencyMicroseconds: spread(
         group.map(({ p99LatencyMicroseconds }) => p99LatencyMicroseconds),
+      ),
+      p999LatencyMicroseconds: spread(
+        group.map(({ p999LatencyMicroseconds }) => p999LatencyMicroseconds),
       ),
       ...(cpu.length === 0 ? {} : { cpuMicrosecondsPerRequest: spread(cpu) }),
     };

@@ -90,15 +90,17 @@ function chartTable(chart: Chart, result: PlaceResult): string {
   );
 }
 
-/** IOPS with their range, latencies, CPU time; ratios of IOPS and CPU time. */
+/** IOPS with their range, latencies, CPU time; ratios of IOPS, p99.9 latency and CPU time. */
 function detailTable(result: PlaceResult): string {
   const cells = new Map(result.summaries.map(({ cell }) => [cellName(cell), cell]));
   const ratios = ratiosOf(result.servers);
   return markdownTable(
     [
       'workload',
-      ...result.servers.map(({ label }) => `${label}: IOPS; mean / p99 µs; CPU µs per request`),
-      ...ratios.map((ratio) => `${ratioName(ratio)}: IOPS; CPU`),
+      ...result.servers.map(
+        ({ label }) => `${label}: IOPS; mean / p99 / p99.9 µs; CPU µs per request`,
+      ),
+      ...ratios.map((ratio) => `${ratioName(ratio)}: IOPS; p99.9; CPU`),
     ],
     [...cells].map(([name, cell]) => {
       const find = (server: string): Summary | undefined =>
@@ -109,7 +111,12 @@ function detailTable(result: PlaceResult): string {
         ...ratios.map(({ over, under }) => {
           const [a, b] = [find(over), find(under)];
           const cpu = [a, b].map((summary) => summary?.cpuMicrosecondsPerRequest?.median);
-          return `${quotient(a?.iops.median, b?.iops.median)}; ${quotient(cpu[0], cpu[1])}`;
+          const tail = [a, b].map((summary) => summary?.p999LatencyMicroseconds.median);
+          return [
+            quotient(a?.iops.median, b?.iops.median),
+            quotient(tail[0], tail[1]),
+            quotient(cpu[0], cpu[1]),
+          ].join('; ');
         }),
       ];
     }),
@@ -118,10 +125,11 @@ function detailTable(result: PlaceResult): string {
 
 function detail(summary: Summary | undefined): string {
   if (summary === undefined) return '–';
-  const { iops, meanLatencyMicroseconds: mean, p99LatencyMicroseconds: p99 } = summary;
+  const { iops, meanLatencyMicroseconds: mean } = summary;
+  const { p99LatencyMicroseconds: p99, p999LatencyMicroseconds: p999 } = summary;
   const cpu = summary.cpuMicrosecondsPerRequest?.median;
   return (
-    `${spreadText(iops)}; ${figure(mean.median)} / ${figure(p99.median)}; ` +
+    `${spreadText(iops)}; ${figure(mean.median)} / ${figure(p99.median)} / ${figure(p999.median)}; ` +
     (cpu === undefined ? '–' : figure(cpu))
   );
 }

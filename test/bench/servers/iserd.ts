@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IserdProcess } from '../../helpers/programs.ts';
@@ -6,8 +7,12 @@ import type { Variant } from '../field.ts';
 import type { Disk } from '../fio.ts';
 import { startTimeoutMs, type Server, type Volumes } from './server.ts';
 
-/** One daemon with all volumes. */
-export async function startIserd(volumes: Volumes, variant?: Variant): Promise<Server> {
+/** One daemon with all volumes. For `wrapper` see IserdProcess.start. */
+export async function startIserd(
+  volumes: Volumes,
+  variant?: Variant,
+  wrapper: readonly string[] = [],
+): Promise<Server> {
   const { directory, tag, initiatorName, urls } = volumes;
   const fronts = urls.map((_, index) => frontOf(volumes, index));
   const file = join(directory, `iserd-${tag}.toml`);
@@ -24,9 +29,10 @@ export async function startIserd(volumes: Volumes, variant?: Variant): Promise<S
   writeFileSync(file, `${text.join('\n\n')}\n`);
   // A daemon whose targets do not answer tries for ever.
   let timer: NodeJS.Timeout | undefined;
-  const iserd = await IserdProcess.start(['--config', file], (child) => {
+  const onSpawn = (child: ChildProcess): void => {
     timer = setTimeout(() => child.kill('SIGKILL'), startTimeoutMs);
-  });
+  };
+  const iserd = await IserdProcess.start(['--config', file], onSpawn, wrapper);
   try {
     await waitUntil(
       `iserd serves all of its ${urls.length} volumes`,

@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import type { Disk } from '../fio.ts';
 
 export type Transport = 'iSER' | 'TCP';
-export type ServerName = 'iserd' | 'qemu-nbd' | 'open-iscsi';
+/** epoll: servers/epoll-nbd.c. */
+export type ServerName = 'iserd' | 'qemu-nbd' | 'open-iscsi' | 'epoll';
 
 /** Logical units as disks of this machine, in the order of their URLs. */
 export interface Server {

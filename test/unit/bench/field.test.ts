@@ -15,12 +15,13 @@ describe('bench field', () => {
   });
 
   it('has ways to configure iserd, each with units of its own', () => {
-    const kinds = serversOf('vm-lio', 'registration');
-    expect(kinds.slice(0, 4).map(labelOf)).to.deep.equal([
-      ...['iserd cache iSER', 'iserd static iSER', 'iserd copy iSER', 'iserd per-io iSER'],
+    const kinds = serversOf('vm-lio', 'polling');
+    expect(kinds.slice(0, 5).map(labelOf)).to.deep.equal([
+      ...['iserd spin-0 iSER', 'iserd spin-20 iSER', 'iserd spin-50 iSER', 'iserd spin-100 iSER'],
+      'qemu-nbd iSER',
     ]);
-    expect(shareCount(kinds)).to.equal(4);
-    expect(kinds.map((kind) => shareOf(kind, kinds))).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 3]);
+    expect(shareCount(kinds)).to.equal(5);
+    expect(kinds.map((kind) => shareOf(kind, kinds))).to.deep.equal([0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
   });
 
   it('lets peers share units', () => {
@@ -49,10 +50,10 @@ describe('bench field', () => {
       .filter((line) => line.startsWith('| '))
       .map((line) => line.split('|').map((word) => word.trim()));
     expect(rows[0].slice(5, -1)).to.deep.equal([
-      'iserd spin-0 TCP / qemu-nbd: IOPS; CPU',
-      'iserd spin-50 TCP / iserd spin-0: IOPS; CPU',
-      'iserd spin-50 TCP / qemu-nbd: IOPS; CPU',
+      'iserd spin-0 TCP / qemu-nbd: IOPS; p99.9; CPU',
+      'iserd spin-50 TCP / iserd spin-0: IOPS; p99.9; CPU',
+      'iserd spin-50 TCP / qemu-nbd: IOPS; p99.9; CPU',
     ]);
-    expect(rows[2].slice(5, -1)).to.deep.equal(['0.33; –', '2.00; –', '0.67; –']);
+    expect(rows[2].slice(5, -1)).to.deep.equal(['0.33; 3.00; –', '2.00; 0.50; –', '0.67; 1.50; –']);
   });
 });

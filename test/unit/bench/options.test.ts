@@ -26,6 +26,10 @@ describe('bench options', () => {
     expect(parseOptions(['--quick', '--rounds', '2'])).to.include({ rounds: 2, seconds: 1 });
   });
 
+  it('takes ten minutes for the tail, in turns of one', () => {
+    expect(parseOptions(['--grid', 'tail'])).to.include({ rounds: 10, seconds: 60 });
+  });
+
   for (const [argv, word] of [
     [['--place', 'moon'], '--place'],
     [['--grid', 'x'], '--grid'],
@@ -61,13 +65,14 @@ describe('bench fio', () => {
       iops,
       bw_bytes: iops * 4096,
       total_ios: iops,
-      lat_ns: { mean: meanNs, percentile: { '99.000000': p99Ns } },
+      lat_ns: { mean: meanNs, percentile: { '99.000000': p99Ns, '99.900000': 2 * p99Ns } },
     });
     expect(sumOf([side(300, 1000, 5000), side(100, 5000, 9000)])).to.deep.equal({
       iops: 400,
       bytesPerSecond: 400 * 4096,
       meanLatencyMicroseconds: 2,
       p99LatencyMicroseconds: 9,
+      p999LatencyMicroseconds: 18,
     });
     expect(() => sumOf([])).to.throw('no request');
   });

@@ -12,6 +12,7 @@ export function sample(server: string, cell: Cell, round: number, iops: number):
     bytesPerSecond: iops * cell.blockSize,
     meanLatencyMicroseconds: (cell.depth * 1e6) / iops,
     p99LatencyMicroseconds: (cell.depth * 2e6) / iops,
+    p999LatencyMicroseconds: (cell.depth * 3e6) / iops,
   };
 }
 
