@@ -2,11 +2,11 @@
 # Boots Debian's stock kernel in QEMU over this machine's own root file system (shared read-only, writes go to a RAM
 # overlay) and runs one command in it as root. The guest has what a build machine lacks: soft-RoCE, /dev/nbd, LIO, ib_iser.
 #
-#   test/vm/run.sh [-m MIB] [-c CPUS] [-t SECONDS] [-o DIRECTORY] [-v] COMMAND [ARGUMENT...]
+#   test/vm/run.sh [-m MIB] [-c CPUS] [-t SECONDS] [-o DIRECTORY] [-i] [-v] COMMAND [ARGUMENT...]
 #
 #   -m  guest memory, default 3072       -o  host directory that the guest sees, writable, as $ISERD_VM_OUT
 #   -c  guest CPUs, default 2            -v  show the kernel's console too
-#   -t  time limit, default 600 s
+#   -t  time limit, default 600 s        -i  the guest's clock counts instructions, a nanosecond each, of its one CPU
 #
 # The exit status is the command's; 124 = time limit, 125 = the guest ended without reporting one. Standard output and
 # standard error arrive together on standard output. The working directory is the same in the guest; of the
@@ -23,13 +23,14 @@ fail() {
   exit 2
 }
 
-memory=3072 cpus=2 limit=600 out='' verbose=no
-while getopts 'm:c:t:o:v' option; do
+memory=3072 cpus=2 limit=600 out='' counting=no verbose=no
+while getopts 'm:c:t:o:iv' option; do
   case $option in
     m) memory=$OPTARG ;;
     c) cpus=$OPTARG ;;
     t) limit=$OPTARG ;;
     o) out=$OPTARG ;;
+    i) counting=yes ;;
     v) verbose=yes ;;
     *) exit 2 ;;
   esac
@@ -138,11 +139,17 @@ write_job() {
 
 build_initrd "$@"
 
+accelerator=${ISERD_VM_ACCEL:-tcg,thread=multi,tb-size=512}
+if [ "$counting" = yes ]; then
+  # Several CPUs would share the clock: a thread's time would have the instructions of the others in it.
+  accelerator=tcg,thread=single,tb-size=512 cpus=1
+fi
+
 # maxcpus=1: QEMU's emulation (7.2) has a race between a CPU that moves a PCI device in memory and another one that writes to
 # its interrupt controller at that moment; QEMU then ends with a segmentation fault. One CPU scans PCI, init starts the others.
 # shellcheck disable=SC2054 # the commas are QEMU's
 arguments=(
-  -accel "${ISERD_VM_ACCEL:-tcg,thread=multi,tb-size=512}" -cpu max -smp "$cpus" -m "$memory"
+  -accel "$accelerator" -cpu max -smp "$cpus" -m "$memory"
   -nodefaults -display none -no-reboot -nic none
   -kernel "$kernel" -initrd "$work/initrd"
   -append "console=ttyS0 panic=-1 maxcpus=1 mitigations=off random.trust_cpu=on ${ISERD_VM_APPEND:-}"
@@ -159,6 +166,11 @@ if [ -n "$out" ]; then
     -fsdev "local,id=out,path=$(realpath "$out"),security_model=none"
     -device "virtio-9p-pci,fsdev=out,mount_tag=out"
   )
+fi
+if [ "$counting" = yes ]; then
+  # An idle guest goes by the host's clock (sleep=on): its time limits would else pass while the host reads a file for it.
+  # shellcheck disable=SC2054 # the comma is QEMU's
+  arguments+=(-icount shift=0,sleep=on)
 fi
 
 touch "$work/console" "$work/status"
