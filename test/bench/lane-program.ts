@@ -5,6 +5,7 @@
  *   argv: socket path, then a session specification as JSON, or "null" for a null device
  */
 import { PerformanceObserver, constants } from 'node:perf_hooks';
+import { defaultSpinMicroseconds } from '../../daemon/config/schema.ts';
 import { Lane } from '../../daemon/lane/lane.ts';
 import type { SessionSpec } from '../../daemon/lane/messages.ts';
 import { NbdConnection, NbdCounter, nbdCounterCount } from '../../src/nbd/index.ts';
@@ -32,7 +33,7 @@ const lane = new Lane(
     pinLimitBytes: 64 * 2 ** 20,
     arenaBytes: 256 * 2 ** 20,
     hugePages: false,
-    spinMicroseconds: 0,
+    spinMicroseconds: defaultSpinMicroseconds,
     requestCapacity: 1024,
     lanes: 1,
     sessions: 1,
