@@ -7,6 +7,22 @@ import { deviceUsers } from '../restart/device-users.ts';
 import { runtimeDirectory } from '../restart/runtime-directory.ts';
 import { VolumeLocks } from '../restart/volume-locks.ts';
 import { system, type System } from '../system.ts';
+import { defineCommand } from './options.ts';
+
+export const detachCommand = defineCommand({
+  command: 'detach <device>',
+  describe: 'give up a kernel device that has been left without a daemon',
+  builder: (builder) =>
+    builder
+      .positional('device', { type: 'string', demandOption: true, describe: '/dev/nbdN' })
+      .option('force', {
+        type: 'boolean',
+        default: false,
+        describe: 'even while it is in use or served: its I/O ends with errors',
+      })
+      .example('$0 detach --force /dev/nbd0', 'end the wait of processes for a lost device'),
+  handler: (options) => detachDevice(options),
+});
 
 export interface DetachSurroundings {
   readonly calls: Pick<System, 'closeFd' | 'lockFile' | 'nbdDisconnect'>;

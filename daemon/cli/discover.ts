@@ -5,6 +5,22 @@ import { systemTimers } from '../../src/timers.ts';
 import { resolveHost } from '../lane/resolve-host.ts';
 import { loginTemplate, transportFactory } from '../lane/session-settings.ts';
 import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
+import { defineCommand, initiatorOptions, jsonOption } from './options.ts';
+
+export const discoverCommand = defineCommand({
+  command: 'discover <url>',
+  describe: 'list the targets that a portal offers',
+  builder: (builder) =>
+    builder
+      .positional('url', {
+        type: 'string',
+        demandOption: true,
+        describe: 'iser://host[:port] or iscsi://host[:port]',
+      })
+      .options({ ...initiatorOptions, ...jsonOption })
+      .example('$0 discover iser://10.0.0.5', 'targets and portals, over RDMA'),
+  handler: (options) => printDiscovery(options),
+});
 
 /** `iserctl discover URL`: one discovery session, one SendTargets=All, one logout (RFC 7143 §4.3, Appendix C). */
 export async function printDiscovery(

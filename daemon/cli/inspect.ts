@@ -3,6 +3,25 @@ import { formatSize } from '../config/size.ts';
 import type { SessionReport } from '../lane/messages.ts';
 import { formatFields } from './table.ts';
 import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
+import { defineCommand, digestOptions, initiatorOptions, jsonOption } from './options.ts';
+
+export const inspectCommand = defineCommand({
+  command: 'inspect <url>',
+  describe: 'log in to one LUN and show what it is and can do',
+  builder: (builder) =>
+    builder
+      .positional('url', {
+        type: 'string',
+        demandOption: true,
+        describe: 'iser://host[:port]/iqn/lun or iscsi://…',
+      })
+      .options({ ...initiatorOptions, ...jsonOption, ...digestOptions })
+      .example(
+        '$0 inspect iscsi://10.0.0.5/iqn.2026-11.org.example:disk/0',
+        'identity, sizes, limits, negotiated keys',
+      ),
+  handler: (options) => printInspection(options),
+});
 
 /** `iserctl inspect URL`: one login, one probe, one logout. */
 export async function printInspection(

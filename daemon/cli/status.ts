@@ -2,6 +2,18 @@ import { callControl } from '../control/client.ts';
 import { statusSchema, type Status } from '../control/protocol.ts';
 import { formatSize } from '../config/size.ts';
 import { formatTable } from './table.ts';
+import { controlSocketOption, defineCommand, jsonOption } from './options.ts';
+
+export const statusCommand = defineCommand({
+  command: 'status',
+  describe: 'what a running daemon is doing',
+  builder: (builder) =>
+    builder
+      .options({ ...controlSocketOption, ...jsonOption })
+      .example('$0 status', 'volumes, devices, sessions')
+      .example('$0 status --json', 'the same for scripts'),
+  handler: (options) => printStatus(options),
+});
 
 export async function printStatus(options: {
   readonly socket: string;
