@@ -8,6 +8,7 @@ import { withoutSecrets } from '../src/iscsi/url.ts';
 import { holdMemory } from './launcher.ts';
 import { runDaemon, type DaemonOptions } from './run.ts';
 import { serveConfig } from './cli/serve-config.ts';
+import { system } from './system.ts';
 import { volumeSpecs } from './volume-spec.ts';
 import { createLogger } from './logging.ts';
 
@@ -39,6 +40,8 @@ async function serve(options: DaemonOptions, ioFlusher: string): Promise<number>
   try {
     return await runDaemon(options);
   } finally {
+    // V8 gives its memory back at the end, and ends the process when the kernel refuses some of it for being locked.
+    system.unlockMemory();
     for (const { chap, mutualChap } of specs.flatMap(({ sessions }) => sessions))
       forget(chap?.secret, mutualChap?.secret);
   }

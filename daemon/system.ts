@@ -44,6 +44,9 @@ export const system: System = {
   lockMemory: () => {
     native().lockMemory();
   },
+  unlockMemory: () => {
+    native().unlockMemory();
+  },
   setIoFlusher: () => {
     native().setIoFlusher();
   },

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -31,6 +32,9 @@ namespace {
 Result<void> LockMemory() {
   const std::unique_ptr<FILE, decltype(&fclose)> maps(fopen("/proc/self/maps", "re"), fclose);
   if (!maps) return LastError("open(/proc/self/maps)");
+  // The kernel says [heap] of whatever begins where the heap ends, too: V8's code may, which must
+  // not be locked, for V8 ends the process when it cannot give pages back.
+  const auto heap_end = reinterpret_cast<uintptr_t>(sbrk(0));
   // start-end perms offset dev inode name
   char line[8192];
   while (fgets(line, sizeof line, maps.get()) != nullptr) {
@@ -43,9 +47,16 @@ Result<void> LockMemory() {
       continue;
     const std::string_view kind(name);
     if (inode == 0 && kind != "[heap]" && kind != "[stack]") continue;
+    if (kind == "[heap]") end = std::min(end, heap_end);
+    if (start >= end) continue;
     if (mlock2(reinterpret_cast<void*>(start), end - start, MLOCK_ONFAULT) != 0)
       return LastError("mlock2");
   }
+  return {};
+}
+
+Result<void> UnlockMemory() {
+  if (munlockall() != 0) return LastError("munlockall");
   return {};
 }
 

@@ -14,6 +14,8 @@ namespace iserd {
 // (MLOCK_ONFAULT). Not V8's memory: V8 gives pages back one by one, which the kernel refuses for
 // locked ones (madvise(2), EINVAL), and ends the process for that. Arenas lock themselves.
 [[nodiscard]] Result<void> LockMemory();
+// Of everything, arenas too.
+[[nodiscard]] Result<void> UnlockMemory();
 
 // PR_SET_IO_FLUSHER (Linux 5.6, CAP_SYS_RESOURCE): memory reclaim on behalf of this thread, and of
 // every thread and program it starts later, does not wait for I/O that the process itself must

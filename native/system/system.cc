@@ -173,6 +173,10 @@ Napi::Value LockMemoryCall(const Napi::CallbackInfo& info) {
   return Finish(info.Env(), LockMemory());
 }
 
+Napi::Value UnlockMemoryCall(const Napi::CallbackInfo& info) {
+  return Finish(info.Env(), UnlockMemory());
+}
+
 Napi::Value SetIoFlusherCall(const Napi::CallbackInfo& info) {
   return Finish(info.Env(), SetIoFlusher());
 }
@@ -235,6 +239,7 @@ Napi::Object CreateSystem(Napi::Env env) {
   define("watchdogMicroseconds", WatchdogMicroseconds);
   define("listenFds", ListenFds);
   define("lockMemory", LockMemoryCall);
+  define("unlockMemory", UnlockMemoryCall);
   define("setIoFlusher", SetIoFlusherCall);
   define("setOomScoreAdjust", SetOomScoreAdjustCall);
   define("memlockLimit", MemlockLimitCall);

@@ -136,6 +136,8 @@ export interface NativeSystem {
    * must not be locked; arenas lock themselves.
    */
   lockMemory(): void;
+  /** All of it, arenas too. */
+  unlockMemory(): void;
   setIoFlusher(): void;
   setOomScoreAdjust(value: number): void;
   /** RLIMIT_MEMLOCK in bytes; Infinity = no limit. */
