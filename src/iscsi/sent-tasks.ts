@@ -5,6 +5,7 @@ import type { TaskTable } from './task-table.ts';
 
 export class SentTasks {
   readonly #tasks: TaskTable;
+  readonly #coarseNowMs: Float64Array;
   readonly #list: TaskList;
   readonly #pdu: Int32Array;
   readonly #cmdSn: Uint32Array;
@@ -12,9 +13,11 @@ export class SentTasks {
   readonly #sentAtMs: Float64Array;
   #taskOfPdu = new Int32Array(0);
 
-  constructor(tasks: TaskTable) {
+  /** `coarseNowMs[0]`: the time, as exact as the caller keeps it. */
+  constructor(tasks: TaskTable, coarseNowMs: Float64Array) {
     const { capacity } = tasks;
     this.#tasks = tasks;
+    this.#coarseNowMs = coarseNowMs;
     this.#list = new TaskList(capacity);
     this.#pdu = new Int32Array(capacity).fill(-1);
     this.#cmdSn = new Uint32Array(capacity);
@@ -37,12 +40,12 @@ export class SentTasks {
     this.#taskOfPdu = new Int32Array(pduCapacity).fill(-1);
   }
 
-  add(task: number, pdu: number, cmdSn: number, sendNumber: number, nowMs: number): void {
+  add(task: number, pdu: number, cmdSn: number, sendNumber: number): void {
     this.#taskOfPdu[pdu] = task;
     this.#pdu[task] = pdu;
     this.#cmdSn[task] = cmdSn;
     this.#sendNumber[task] = sendNumber;
-    this.#sentAtMs[task] = nowMs;
+    this.#sentAtMs[task] = this.#coarseNowMs[0];
     this.#list.append(task);
   }
 
