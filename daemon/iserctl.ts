@@ -2,6 +2,7 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { usageFailure } from './cli/daemon-arguments.ts';
+import { benchCommand } from './cli/bench.ts';
 import { detachCommand } from './cli/detach.ts';
 import { discoverCommand } from './cli/discover.ts';
 import { inspectCommand } from './cli/inspect.ts';
@@ -20,6 +21,7 @@ async function main(): Promise<void> {
     .command(detachCommand)
     .command(discoverCommand)
     .command(inspectCommand)
+    .command(benchCommand)
     .example('$0 status', 'what the daemon is doing')
     .example('$0 discover iser://10.0.0.5', 'targets of a portal')
     .demandCommand(1, 'which command? see --help')

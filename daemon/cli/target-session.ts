@@ -1,10 +1,10 @@
-/** Settings of the one-shot commands (`discover`, `inspect`): a lane in this very thread, no daemon needed. */
+/** Settings of the one-shot commands (`discover`, `inspect`, `bench`, `doctor`): a lane in this very thread, no daemon needed. */
 import { ConfigurationError } from '../../src/errors.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
 import { forget, keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { Lane } from '../lane/lane.ts';
-import type { ChapAccount, DigestWish, SessionSpec } from '../lane/messages.ts';
+import type { ChapAccount, DigestWish, LaneOptions, SessionSpec } from '../lane/messages.ts';
 import { defaultInitiatorName, randomIsid } from '../volume-spec.ts';
 
 export interface TargetOptions {
@@ -15,7 +15,8 @@ export interface TargetOptions {
   readonly 'data-digest'?: DigestWish;
 }
 
-const arenaBytes = 16 * 2 ** 20;
+type LaneSize = Pick<LaneOptions, 'arenaBytes' | 'requestCapacity'>;
+const smallLane: LaneSize = { arenaBytes: 16 * 2 ** 20, requestCapacity: 16 };
 const connectSeconds = 20;
 /** A person waits: a portal that does not answer is given up soon. */
 const startTimeoutMs = 5000;
@@ -24,6 +25,7 @@ const startTimeoutMs = 5000;
 export async function withLane<T>(
   { chap }: Pick<SessionSpec, 'chap'>,
   use: (lane: Lane) => Promise<T>,
+  { arenaBytes, requestCapacity }: LaneSize = smallLane,
 ): Promise<T> {
   const lane = new Lane(
     {
@@ -32,7 +34,7 @@ export async function withLane<T>(
       arenaBytes,
       hugePages: false,
       spinMicroseconds: 0,
-      requestCapacity: 16,
+      requestCapacity,
       lanes: 1,
       sessions: 1,
     },

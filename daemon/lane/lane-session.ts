@@ -139,11 +139,16 @@ export class LaneSession {
     return this.#spec.volume === volume && this.#device === undefined;
   }
 
+  /** Once the session is open. */
+  get blockDevice(): ScsiBlockDevice {
+    assert(this.#device !== undefined, 'the session is open');
+    return this.#device;
+  }
+
   /** Serves a connected socket, which becomes this session's to close. */
   serve(client: Omit<LaneMethods['serveSocket'][0], 'session'>): void {
     const { client: id, fd, handshake, exportName } = client;
-    const device = this.#device;
-    assert(device !== undefined, 'the session is open');
+    const device = this.blockDevice;
     const description = `${this.#spec.targetName} LUN ${this.#spec.lun}`;
     const nbdExport = { name: exportName, description, device };
     const connection = new NbdConnection(fd, {

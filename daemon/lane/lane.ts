@@ -1,3 +1,4 @@
+import type { ScsiBlockDevice } from '../../src/block/translator.ts';
 import { CodedError } from '../../src/errors.ts';
 import { LaneMemory } from './lane-memory.ts';
 import { LaneSession } from './lane-session.ts';
@@ -79,6 +80,11 @@ export class Lane {
       return {};
     },
   };
+
+  /** Of an open session: for whoever runs on the lane's own thread and needs no NBD. */
+  blockDevice(session: number): ScsiBlockDevice {
+    return this.#session(session).blockDevice;
+  }
 
   #session(id: number): LaneSession {
     const session = this.#sessions.get(id);
