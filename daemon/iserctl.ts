@@ -5,6 +5,7 @@ import { usageFailure } from './cli/daemon-arguments.ts';
 import { benchCommand } from './cli/bench.ts';
 import { detachCommand } from './cli/detach.ts';
 import { discoverCommand } from './cli/discover.ts';
+import { doctorCommand } from './cli/doctor.ts';
 import { inspectCommand } from './cli/inspect.ts';
 import { restartCommand } from './cli/restart.ts';
 import { statusCommand } from './cli/status.ts';
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
     .command(detachCommand)
     .command(discoverCommand)
     .command(inspectCommand)
+    .command(doctorCommand)
     .command(benchCommand)
     .example('$0 status', 'what the daemon is doing')
     .example('$0 discover iser://10.0.0.5', 'targets of a portal')

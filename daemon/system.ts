@@ -58,5 +58,6 @@ export const system: System = {
   nbdConnect: (attach) => nbdCalls.run(() => native().nbdConnect(attach)),
   nbdDisconnect: (index) => nbdCalls.run(() => native().nbdDisconnect(index)),
   nbdReconfigure: (attach) => nbdCalls.run(() => native().nbdReconfigure(attach)),
+  rdmaDevices: () => native().rdmaDevices(),
   nbdStatus: () => nbdCalls.run(() => native().nbdStatus()),
 };

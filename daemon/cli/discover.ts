@@ -2,6 +2,8 @@ import { ConfigurationError } from '../../src/errors.ts';
 import type { DiscoveredTarget } from '../../src/iscsi/discovery.ts';
 import { discoverTargets } from '../../src/iscsi/discovery-session.ts';
 import { systemTimers } from '../../src/timers.ts';
+import type { Lane } from '../lane/lane.ts';
+import type { SessionSpec } from '../lane/messages.ts';
 import { resolveHost } from '../lane/resolve-host.ts';
 import { loginTemplate, transportFactory } from '../lane/session-settings.ts';
 import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
@@ -33,22 +35,28 @@ export async function printDiscovery(
       'discovery asks a portal: the URL must end after host and port, as in iser://10.0.0.5',
     );
   }
-  const targets = await withLane(spec, ({ memory }) =>
-    discoverTargets({
-      createTransport: transportFactory(spec.transport, memory),
-      arena: memory.reactor.arena,
-      pool: memory.pool,
-      timers: systemTimers,
-      resolve: resolveHost,
-      portal: spec.portals[0],
-      login: loginTemplate(spec),
-      isid: spec.isid,
-      timeoutMs: spec.loginTimeoutMs,
-    }),
-  );
+  const targets = await withLane(spec, (lane) => discoverAt(lane, spec));
   process.stdout.write(
     options.json ? `${JSON.stringify(targets, undefined, 2)}\n` : describeTargets(targets),
   );
+}
+
+/** Asks the first portal of `spec`, over one lane. */
+export function discoverAt(
+  { memory }: Lane,
+  spec: Omit<SessionSpec, 'targetName' | 'lun'>,
+): Promise<DiscoveredTarget[]> {
+  return discoverTargets({
+    createTransport: transportFactory(spec.transport, memory),
+    arena: memory.reactor.arena,
+    pool: memory.pool,
+    timers: systemTimers,
+    resolve: resolveHost,
+    portal: spec.portals[0],
+    login: loginTemplate(spec),
+    isid: spec.isid,
+    timeoutMs: spec.loginTimeoutMs,
+  });
 }
 
 /** A line per target, and under it one per portal; a target without portals is reached through the portal that was asked. */

@@ -30,7 +30,8 @@ constexpr std::array<PagedOperation, 3> kPagedOperations{{{IBV_ODP_SUPPORT_READ,
 // its page, wherever in the page it belongs (seen with 7.3): data would be lost silently.
 constexpr uint32_t kSoftRoceVendor = 0xffffff;
 
-// Empty: nothing.
+}  // namespace
+
 std::string LackingForPaging(const ibv_device_attr_ex& attributes) {
   const ibv_odp_caps& odp = attributes.odp_caps;
   if ((odp.general_caps & IBV_ODP_SUPPORT) == 0) return "on-demand paging";
@@ -43,8 +44,6 @@ std::string LackingForPaging(const ibv_device_attr_ex& attributes) {
   }
   return operations.empty() ? "" : "on-demand paging of reliable connections for " + operations;
 }
-
-}  // namespace
 
 Error LastVerbsError(const char* syscall) {
   Error error = LastError(syscall);

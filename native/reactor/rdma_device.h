@@ -29,6 +29,9 @@ using ProtectionDomain = std::unique_ptr<ibv_pd, ProtectionDomainDeleter>;
 // is too much, the detail says which limit it was and how to raise it.
 [[nodiscard]] Error LastVerbsError(const char* syscall);
 
+// What the device has not that registrations with on-demand paging need; empty: nothing.
+[[nodiscard]] std::string LackingForPaging(const ibv_device_attr_ex& attributes);
+
 // One reactor's share of a verbs device: the protection domain, and the device's asynchronous
 // events in the epoll set. JavaScript thread; shared by the reactor's connections and memory
 // regions on the device, gone with the last of them.

@@ -14,6 +14,7 @@
 #include "system/descriptors.h"
 #include "system/nbd_binding.h"
 #include "system/process.h"
+#include "system/rdma_devices.h"
 
 namespace iserd {
 
@@ -245,6 +246,7 @@ Napi::Object CreateSystem(Napi::Env env) {
   define("memlockLimit", MemlockLimitCall);
   define("execute", ExecuteCall);
   DefineNbd(env, system);
+  DefineRdmaDevices(env, system);
   return system;
 }
 

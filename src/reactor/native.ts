@@ -107,6 +107,26 @@ export interface NativeNbdAttach {
   readonly sockets: readonly number[];
 }
 
+/** A verbs device, asked without a connection. */
+export interface NativeRdmaDeviceState {
+  readonly name: string;
+  /** Its file under /dev/infiniband. */
+  readonly node: string;
+  /** 0, or the positive errno for which it cannot be used: then there is no more to know. */
+  readonly errno: number;
+  /** What it has not that on-demand paging needs; empty: nothing. */
+  readonly lackingForPaging: string;
+  readonly ports: readonly {
+    readonly number: number;
+    readonly active: boolean;
+    /** RoCE or iWARP, else InfiniBand. */
+    readonly ethernet: boolean;
+    /** Bytes. */
+    readonly activeMtu: number;
+    readonly largestMtu: number;
+  }[];
+}
+
 /** System calls; each throws or rejects with NativeError. Netlink runs on libuv's thread pool, one call at a time. */
 export interface NativeSystem {
   socketPair(sendBufferSize: number): [number, number];
@@ -157,6 +177,8 @@ export interface NativeSystem {
   ): Promise<void>;
   /** Devices the kernel knows, connected or not. */
   nbdStatus(): Promise<{ readonly index: number; readonly connected: boolean }[]>;
+  /** Those that this process can see; empty where the kernel has no verbs. */
+  rdmaDevices(): NativeRdmaDeviceState[];
 }
 
 export interface Native {
