@@ -16,6 +16,7 @@ demo_packages=(tgt qemu-utils libnbd-bin e2fsprogs util-linux)
 test_packages=(
   qemu-block-extra libiscsi-bin open-iscsi python3-libnbd python3-pyverbs nbdkit nbd-client fio xfsprogs
   openssl clang-format-19 shellcheck xz-utils
+  grub-pc-bin grub-common libvirt-clients libxml2-utils
 )
 
 profile=${1:-build}

@@ -1,0 +1,54 @@
+/**
+ * A virtual machine in the virtual machine: its root file system is on /dev/nbdN, as a raw disk, and the volume comes over iSER.
+ * Emulation inside emulation is slow: one small guest, booted without a boot loader. More is tested on the host
+ * (test/integration/vm-guests.test.ts).
+ */
+import { expect } from 'chai';
+import { join } from 'node:path';
+import { makeGuestDisk, QemuGuest } from '../helpers/qemu-guest.ts';
+import { iserctlPath, run, runOk } from '../helpers/programs.ts';
+import { ServedVolume } from './guest/served-volume.ts';
+
+describe('a virtual machine on a kernel device', function () {
+  this.timeout(1_200_000);
+  let volume: ServedVolume;
+  let guest: QemuGuest | undefined;
+
+  before(async () => {
+    volume = await ServedVolume.start('tgt_iser_url');
+  });
+
+  after(async () => {
+    await guest?.kill();
+    await volume.remove();
+  });
+
+  it('boots from it, keeps the device from being detached, and finds what it has synced after a power failure', async () => {
+    const disk = join(volume.directory, 'disk');
+    await makeGuestDisk(disk);
+    await runOk('dd', [`if=${disk}`, `of=${volume.device}`, 'bs=1M', 'oflag=direct']);
+    const boot = (): Promise<QemuGuest> =>
+      QemuGuest.boot([
+        ...['-kernel', `${disk}.kernel`, '-initrd', `${disk}.initrd`],
+        ...['-append', 'root=/dev/vda1 console=ttyS0 quiet panic=-1 mitigations=off'],
+        '-blockdev',
+        `driver=host_device,node-name=disk,filename=${volume.device},cache.direct=on`,
+        ...['-device', 'virtio-blk-pci,drive=disk'],
+      ]);
+
+    guest = await boot();
+    expect(guest.boots).to.equal(1);
+    await guest.run('dd if=/dev/urandom of=/var/kept bs=64k count=8 && sync');
+    const sum = await guest.run('sha256sum /var/kept');
+
+    const refused = await run(process.execPath, [iserctlPath, 'detach', volume.device]);
+    expect(refused.code).to.equal(1);
+    expect(refused.stderr).to.match(/is in use \(.*qemu.*\)/);
+    expect(await guest.run('sha256sum /var/kept')).to.equal(sum);
+
+    await guest.kill();
+    guest = await boot();
+    expect(guest.boots).to.equal(2);
+    expect(await guest.run('sha256sum /var/kept')).to.equal(sum);
+  });
+});
