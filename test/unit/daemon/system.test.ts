@@ -1,6 +1,14 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +51,20 @@ describe('system calls', () => {
       expect(system.hasHungUp(left)).to.equal(false);
       system.closeFd(right);
       expect(system.hasHungUp(left)).to.equal(true);
+    });
+  });
+
+  describe('rdmaDevices', () => {
+    it('names the devices that the kernel has', () => {
+      const directory = '/sys/class/infiniband_verbs';
+      const known = existsSync(directory)
+        ? readdirSync(directory).flatMap((name) => {
+            const path = `${directory}/${name}/ibdev`;
+            return existsSync(path) ? [readFileSync(path, 'utf8').trim()] : [];
+          })
+        : [];
+      const names = system.rdmaDevices().map(({ name }) => name);
+      expect(names.sort()).to.deep.equal(known.sort());
     });
   });
 

@@ -55,7 +55,11 @@ describe('doctor: portals', () => {
       new CodedError('login', loginStatusOf(2, 2).message),
       /let the initiator name iqn\.2026-11\.test:us in/,
     ],
-    ['a wrong secret', new CodedError('authentication-failed', 'x'), /chap_user and the secret/],
+    [
+      'a wrong secret',
+      new CodedError('login', loginStatusOf(2, 1).message),
+      /chap_user and the secret/,
+    ],
     ['a wrong name', new CodedError('login', loginStatusOf(2, 3).message), /iserctl discover/],
     ['a LUN that is not there', new CodedError('probe', 'no logical unit at this LUN'), /the LUN/],
     ['anything else', new Error('target out of resources'), /log of the target/],
