@@ -71,6 +71,19 @@ export class SysfsDevice {
     }
   }
 
+  /**
+   * Has udev look at the device again. The kernel's own event comes before it shows the backend, by which rules recognize the device; a
+   * refusal costs the links under /dev/disk, no more.
+   */
+  async announce(): Promise<void> {
+    const path = `${this.#directory}/uevent`;
+    try {
+      await this.#surroundings.writeFile(path, 'change');
+    } catch (error) {
+      this.#surroundings.warn(`cannot write to ${path}: ${(error as Error).message}`);
+    }
+  }
+
   /** Polls (sysfs has no notification) until `condition` holds; false when it does not within the limit. */
   async waitUntil(condition: () => Promise<boolean>, timeoutMs: number): Promise<boolean> {
     const surroundings = this.#surroundings;

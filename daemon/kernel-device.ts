@@ -135,6 +135,7 @@ export class KernelDevice {
       );
     }
     await this.#tune(device, request.lanes);
+    await device.announce();
     return this.#attachment(index, device, request, server);
   }
 

@@ -109,6 +109,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     watchdogMicroseconds: system.watchdogMicroseconds(),
     alive: () => supervisor.alive(),
   });
+  notifier.feedWatchdog();
   const uninstall = ending.onSignals(['SIGTERM', 'SIGINT', 'SIGHUP']);
   process.on('SIGUSR2', restart);
   try {

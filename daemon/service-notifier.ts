@@ -27,8 +27,12 @@ export class ServiceNotifier {
   }
 
   ready(status: string): void {
+    this.#options.send(`READY=1\nSTATUS=${status}`);
+  }
+
+  /** From the start on: the watchdog of a daemon that has become its own successor has been running all the time. */
+  feedWatchdog(): void {
     const { send, watchdogMicroseconds, alive, every = everyByTimer } = this.#options;
-    send(`READY=1\nSTATUS=${status}`);
     if (watchdogMicroseconds === 0) return;
     // Half of the time that the service manager allows, in milliseconds.
     this.#cancelWatchdog ??= every(watchdogMicroseconds / 2000, () => {

@@ -170,6 +170,25 @@ describe('secret file', () => {
     expect(() => readSecretFile(path)).to.throw(ConfigurationError, 'no secret');
   });
 
+  it('is a credential of the service manager by its name', () => {
+    secretFile('from systemd\n', 0o400);
+    const environment = { CREDENTIALS_DIRECTORY: directory };
+    const bytes = readSecretFile('credential:secret', environment);
+    expect(Buffer.from(bytes).toString()).to.equal('from systemd');
+    for (const name of ['', '..', '../secret', '/etc/passwd'])
+      expect(() => readSecretFile(`credential:${name}`, environment)).to.throw(
+        ConfigurationError,
+        'no credential',
+      );
+  });
+
+  it('says how to pass a credential when there are none', () => {
+    expect(() => readSecretFile('credential:secret', {})).to.throw(
+      ConfigurationError,
+      'LoadCredential=secret:',
+    );
+  });
+
   it('is refused when it is not there', () => {
     expect(() => readSecretFile(join(directory, 'none'))).to.throw(ConfigurationError, 'ENOENT');
   });

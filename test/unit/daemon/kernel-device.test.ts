@@ -301,9 +301,11 @@ describe('KernelDevice', () => {
       await devices.attach(request());
       expect(kernel.written).to.deep.include(['/sys/block/nbd3/queue/scheduler', 'none']);
       expect(kernel.written).to.deep.include(['/sys/block/nbd3/queue/max_sectors_kb', '1024']);
+      // The kernel's own event comes before the device shows whose it is.
+      expect(kernel.written.at(-1)).to.deep.equal(['/sys/block/nbd3/uevent', 'change']);
       kernel.writeFailure = failure('EINVAL', 'write');
       await devices.attach(request({ serve: settled }));
-      expect(kernel.warnings).to.have.length(3);
+      expect(kernel.warnings).to.have.length(4);
       expect(kernel.warnings[0]).to.contain('/sys/block/nbd3/queue/max_sectors_kb');
     });
 

@@ -28,7 +28,6 @@ describe('what the service manager is told', () => {
 
   it('is READY with a status', () => {
     create(0).ready('serving 1 of 2 volumes');
-    expect(periodic).to.equal(undefined);
     expect(sent).to.deep.equal(['READY=1\nSTATUS=serving 1 of 2 volumes']);
   });
 
@@ -48,17 +47,22 @@ describe('what the service manager is told', () => {
   });
 
   it('is WATCHDOG twice within its time while the lanes are alive', () => {
-    create(2_000_000).ready('');
+    create(2_000_000).feedWatchdog();
     expect(periodic?.periodMs).to.equal(1000);
     periodic?.action();
-    expect(sent.slice(1)).to.deep.equal(['WATCHDOG=1']);
+    expect(sent).to.deep.equal(['WATCHDOG=1']);
+  });
+
+  it('is no WATCHDOG when the service manager wants none', () => {
+    create(0).feedWatchdog();
+    expect(periodic).to.equal(undefined);
   });
 
   it('is nothing when a lane hangs', () => {
-    create(2_000_000).ready('');
+    create(2_000_000).feedWatchdog();
     alive = false;
     periodic?.action();
-    expect(sent).to.have.length(1);
+    expect(sent).to.have.length(0);
   });
 
   it('is WATCHDOG by a timer that keeps no process alive, when nothing else is given', async () => {
@@ -74,7 +78,7 @@ describe('what the service manager is told', () => {
         watchdogMicroseconds: 2000,
         alive: () => true,
       });
-      notifier.ready('');
+      notifier.feedWatchdog();
     });
     // Something else keeps the process alive meanwhile.
     const alive = setInterval(() => undefined, 1000);
@@ -84,7 +88,7 @@ describe('what the service manager is told', () => {
 
   it('is nothing more after stopping', () => {
     const notifier = create(2_000_000);
-    notifier.ready('');
+    notifier.feedWatchdog();
     notifier.stopping(0);
     expect(periodic).to.equal(undefined);
   });
