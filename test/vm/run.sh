@@ -2,11 +2,13 @@
 # Boots Debian's stock kernel in QEMU over this machine's own root file system (shared read-only, writes go to a RAM
 # overlay) and runs one command in it as root. The guest has what a build machine lacks: soft-RoCE, /dev/nbd, LIO, ib_iser.
 #
-#   test/vm/run.sh [-m MIB] [-c CPUS] [-t SECONDS] [-o DIRECTORY] [-i] [-v] COMMAND [ARGUMENT...]
+#   test/vm/run.sh [-m MIB] [-c CPUS] [-t SECONDS] [-o DIRECTORY] [-i] [-s FILE] [-v] COMMAND [ARGUMENT...]
 #
 #   -m  guest memory, default 3072       -o  host directory that the guest sees, writable, as $ISERD_VM_OUT
 #   -c  guest CPUs, default 2            -v  show the kernel's console too
 #   -t  time limit, default 600 s        -i  the guest's clock counts instructions, a nanosecond each, of its one CPU
+#   -s  boot systemd: the command is a service of its multi-user target, and the guest is shut down properly after it. Writes go
+#       to this disk image, which is made if it does not exist, so that the next boot finds them.
 #
 # The exit status is the command's; 124 = time limit, 125 = the guest ended without reporting one. Standard output and
 # standard error arrive together on standard output. The working directory is the same in the guest; of the
@@ -23,14 +25,15 @@ fail() {
   exit 2
 }
 
-memory=3072 cpus=2 limit=600 out='' counting=no verbose=no
-while getopts 'm:c:t:o:iv' option; do
+memory=3072 cpus=2 limit=600 out='' disk='' counting=no verbose=no
+while getopts 'm:c:t:o:is:v' option; do
   case $option in
     m) memory=$OPTARG ;;
     c) cpus=$OPTARG ;;
     t) limit=$OPTARG ;;
     o) out=$OPTARG ;;
     i) counting=yes ;;
+    s) disk=$OPTARG ;;
     v) verbose=yes ;;
     *) exit 2 ;;
   esac
@@ -59,7 +62,7 @@ trap 'exit 143' TERM
 # Modules needed before the root is mounted, in load order; prints nothing for what is built in.
 early_modules() {
   local module
-  for module in virtio_pci 9p 9pnet_virtio overlay virtio_console; do
+  for module in virtio_pci 9p 9pnet_virtio overlay virtio_console ${disk:+virtio_blk ext4}; do
     modprobe -d "$root" -S "$version" --show-depends "$module" 2>/dev/null || true
   done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
@@ -70,6 +73,7 @@ build_initrd() {
   cp "$(command -v busybox)" "$tree/busybox"
   cp "$(dirname "$(realpath "$0")")/guest/init" "$tree/init"
   chmod +x "$tree/init"
+  cp "$(dirname "$(realpath "$0")")/guest/emulated-node.cjs" "$tree/"
   while read -r file; do
     number=$((number + 1))
     case $file in
@@ -81,12 +85,13 @@ build_initrd() {
   (cd "$tree" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/initrd"
 }
 
-# The script that the guest runs after its root is in place; its second and third line are for guest/init.
+# The script that the guest runs after its root is in place; its second to fourth line are for guest/init.
 write_job() {
   local name
   echo '#!/bin/bash'
   printf 'ISERD_VM_MODULES=%q\n' "$(realpath "$modules/$version")"
   printf 'ISERD_VM_DIRECTORY=%q\n' "$(pwd -P)"
+  printf 'ISERD_VM_SYSTEMD=%s\n' "${disk:+yes}"
   for name in ${ISERD_VM_ENV:-}; do
     if [ -n "${!name+set}" ]; then printf 'export %s=%q\n' "$name" "${!name}"; fi
   done
@@ -95,7 +100,7 @@ write_job() {
     echo 'mkdir -p /run/iserd-vm/out'
     echo 'mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out /run/iserd-vm/out'
   fi
-  printf 'export NODE_OPTIONS=%q\n' "--require=\"$(dirname "$(realpath "$0")")/guest/emulated-node.cjs\""
+  echo 'export NODE_OPTIONS=--require=/run/iserd-vm/emulated-node.cjs'
   printf 'cd %q || exit 126\n' "$(pwd -P)"
   printf '%q ' "$@"
   echo
@@ -116,7 +121,7 @@ arguments=(
   -accel "$accelerator" -cpu max -smp "$cpus" -m "$memory"
   -nodefaults -display none -no-reboot -nic none
   -kernel "$kernel" -initrd "$work/initrd"
-  -append "console=ttyS0 panic=-1 maxcpus=1 mitigations=off random.trust_cpu=on ${ISERD_VM_APPEND:-}"
+  -append "console=ttyS0 panic=-1 maxcpus=1 mitigations=off random.trust_cpu=on${disk:+ systemd.condition_needs_update=no} ${ISERD_VM_APPEND:-}"
   -serial "file:$work/console"
   -fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
   -device virtio-9p-pci,fsdev=host,mount_tag=host
@@ -129,6 +134,18 @@ if [ -n "$out" ]; then
   arguments+=(
     -fsdev "local,id=out,path=$(realpath "$out"),security_model=none"
     -device "virtio-9p-pci,fsdev=out,mount_tag=out"
+  )
+fi
+if [ -n "$disk" ]; then
+  if [ ! -e "$disk" ]; then
+    truncate -s 8G "$disk"
+    mkfs.ext4 -q "$disk"
+  fi
+  # What the host has not written when it goes down is of no interest to anybody.
+  # shellcheck disable=SC2054 # the commas are QEMU's
+  arguments+=(
+    -drive "if=none,id=disk,format=raw,cache=unsafe,file=$(realpath "$disk")"
+    -device virtio-blk-pci,drive=disk
   )
 fi
 if [ "$counting" = yes ]; then
@@ -153,7 +170,8 @@ qemu=''
 exec 9>&-
 wait "$reader"
 status=$(tr -dc '0-9' <"$work/status")
-if [ -n "$status" ]; then exit "$status"; fi
+# A guest whose shutdown hangs has failed, whatever its command has reported.
+if [ -n "$status" ] && { [ -z "$disk" ] || [ "$ended" = 0 ]; }; then exit "$status"; fi
 tail -n 40 "$work/console" "$work/qemu.log" >&2
 if [ "$ended" = 124 ]; then
   echo "${0##*/}: the guest was stopped after $limit s" >&2
