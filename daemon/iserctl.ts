@@ -9,6 +9,7 @@ import { doctorCommand } from './cli/doctor.ts';
 import { inspectCommand } from './cli/inspect.ts';
 import { restartCommand } from './cli/restart.ts';
 import { statusCommand } from './cli/status.ts';
+import { programVersion } from './cli/version.ts';
 import { ConfigurationError } from '../src/errors.ts';
 import { withoutSecrets } from '../src/iscsi/url.ts';
 
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     .example('$0 discover iser://10.0.0.5', 'targets of a portal')
     .demandCommand(1, 'which command? see --help')
     .strict()
+    .version(programVersion())
     .help()
     .exitProcess(false)
     .fail(usageFailure)

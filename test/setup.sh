@@ -2,7 +2,7 @@
 # Makes this machine (Debian 12, Node.js >= 20.19 with npm) ready: Debian packages, npm packages, addon, JavaScript.
 # Does only what is missing or out of date, says what it does, and is silent when there is nothing to do.
 #
-#   test/setup.sh [build | test | demo]
+#   test/setup.sh [build | test | demo | package]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,18 +12,21 @@ build_packages=(
   libibverbs-dev librdmacm-dev libnl-3-dev libnl-genl-3-dev libsystemd-dev
 )
 vm_packages=(qemu-system-x86 busybox-static cpio kmod iproute2 rdma-core ibverbs-providers)
+package_packages=(debhelper dpkg-dev)
 demo_packages=(tgt qemu-utils libnbd-bin e2fsprogs util-linux)
 test_packages=(
   qemu-block-extra libiscsi-bin open-iscsi python3-libnbd python3-pyverbs nbdkit nbd-client fio xfsprogs
   openssl clang-format-19 shellcheck xz-utils
   grub-pc-bin grub-common libvirt-clients libxml2-utils
+  lintian mandoc bash-completion zsh systemd udev
 )
 
 profile=${1:-build}
 case $profile in
   build) packages=("${build_packages[@]}") ;;
   demo) packages=("${build_packages[@]}" "${vm_packages[@]}" "${demo_packages[@]}") ;;
-  test) packages=("${build_packages[@]}" "${vm_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
+  package) packages=("${build_packages[@]}" "${package_packages[@]}") ;;
+  test) packages=("${build_packages[@]}" "${package_packages[@]}" "${vm_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
   *)
     sed -n '5s/^# *//p' "$0" >&2
     exit 2

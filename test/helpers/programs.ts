@@ -42,7 +42,7 @@ export function run(
 export async function runOk(
   program: string,
   argv: readonly string[],
-  options: { timeoutMs?: number; cwd?: string } = {},
+  options: { timeoutMs?: number; env?: NodeJS.ProcessEnv; cwd?: string } = {},
 ): Promise<string> {
   const { code, signal, stdout, stderr } = await run(program, argv, options);
   if (code !== 0) {
