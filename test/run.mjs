@@ -115,6 +115,8 @@ const layers = {
     }
     return counts;
   },
+  /** The package, and a machine that boots with it. */
+  system: () => counted(['bash', 'test/system/run.sh']),
 };
 
 /** Process groups that are running, so that none outlives this program. */

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The system layer of the tests: builds the package, looks at it, and boots a machine twice with it. The disk of that machine is new.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+version=$(node -p "require('./package.json').version")
+packaging/build.sh "$version"
+packaging/build.sh "$version+upgrade"
+
+directory=$(mktemp -d "${TMPDIR:-/tmp}/iserd-system-XXXXXX")
+trap 'rm -rf "$directory"' EXIT
+mocha=(node_modules/.bin/mocha --reporter test/helpers/reporter.cjs --timeout 300000)
+status=0
+"${mocha[@]}" test/system/package.test.ts || status=1
+for boot in first second; do
+  echo "  the $boot boot"
+  test/vm/run.sh -m 3072 -t 1200 -s "$directory/disk" "${mocha[@]}" "test/system/$boot-boot.test.ts" || status=1
+done
+exit "$status"
