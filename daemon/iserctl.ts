@@ -9,9 +9,9 @@ import { doctorCommand } from './cli/doctor.ts';
 import { inspectCommand } from './cli/inspect.ts';
 import { restartCommand } from './cli/restart.ts';
 import { statusCommand } from './cli/status.ts';
-import { programVersion } from './cli/version.ts';
 import { ConfigurationError } from '../src/errors.ts';
 import { withoutSecrets } from '../src/iscsi/url.ts';
+import { iserdVersion } from './version.ts';
 
 /** Exit codes: 0 done; 1 the target or daemon said no, or cannot be reached; 2 bad usage. */
 async function main(): Promise<void> {
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     .example('$0 discover iser://10.0.0.5', 'targets of a portal')
     .demandCommand(1, 'which command? see --help')
     .strict()
-    .version(programVersion())
+    .version(iserdVersion())
     .help()
     .exitProcess(false)
     .fail(usageFailure)

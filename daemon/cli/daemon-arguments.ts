@@ -3,7 +3,7 @@ import { ConfigurationError } from '../../src/errors.ts';
 import { withoutSecrets } from '../../src/iscsi/url.ts';
 import { strategyNames, type StrategyName } from '../../src/memory/registration-strategies.ts';
 import { defaultSpinMicroseconds, digests, logLevels, socketModes } from '../config/schema.ts';
-import { programVersion } from './version.ts';
+import { iserdVersion } from '../version.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
@@ -239,7 +239,7 @@ export async function parseDaemonArguments(
     .example('$0 --config /etc/iserd/iserd.toml', 'every volume of a file')
     .example('$0 serve iser://10.0.0.5/iqn.2026-11.org.example:disk/0 --device auto', 'one LUN')
     .strict()
-    .version(programVersion())
+    .version(iserdVersion())
     .help()
     .exitProcess(false)
     .fail(usageFailure)

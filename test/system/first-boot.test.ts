@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { iserctlOfPackage, packages } from './packages.ts';
+import { iserctlOfPackage, packages, registerNode } from './packages.ts';
 import {
   deviceOf,
   failedUnits,
@@ -46,6 +46,7 @@ describe('the package', () => {
   before(async () => {
     writeFileSync('/etc/systemd/system/iserd-test-target.service', targetUnit);
     await systemctlOk('enable', '--now', 'iserd-test-target.service');
+    await registerNode();
   });
 
   it('is installed without a network, and starts nothing', async () => {
@@ -102,7 +103,7 @@ chap_secret_file = "credential:data"
     device = await deviceOf('data');
     expect(queueAttribute(device, 'scheduler')).to.contain('[none]');
     expect(queueAttribute(device, 'max_sectors_kb')).to.equal('1024');
-    expect(await property('StatusText')).to.match(/serving 1 of 1/);
+    expect(await property('StatusText')).to.match(/1 of 1 volumes/);
     expect((await runOk('stat', ['-c', '%a %G', '/run/iserd/data.sock'])).trim()).to.equal(
       '660 disk',
     );

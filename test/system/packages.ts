@@ -1,6 +1,8 @@
 /** The packages that test/system/run.sh has built: one to install, and a newer one. */
-import { readFileSync } from 'node:fs';
-import { runOk } from '../helpers/programs.ts';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, runOk } from '../helpers/programs.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 const upgradeVersion = `${version}+upgrade`;
@@ -18,5 +20,24 @@ function path(of: string): string {
 
 /** What the installed iserctl prints. */
 export async function iserctlOfPackage(...argv: readonly string[]): Promise<string> {
-  return (await runOk('/usr/bin/iserctl', argv)).trim();
+  return (await runOk('/usr/bin/iserctl', argv, { cwd: '/' })).trim();
+}
+
+/** A Node.js that no package has installed gets an empty one that says so, as README tells. */
+export async function registerNode(): Promise<void> {
+  const { stdout } = await run('dpkg-query', ['-W', '-f', '${db:Status-Abbrev}', 'nodejs']);
+  if (stdout.startsWith('ii')) return;
+  const directory = mkdtempSync(join(tmpdir(), 'nodejs-'));
+  mkdirSync(join(directory, 'DEBIAN'));
+  writeFileSync(
+    join(directory, 'DEBIAN/control'),
+    `Package: nodejs
+Version: ${process.versions.node}
+Architecture: all
+Maintainer: nobody <nobody@localhost>
+Description: stands for the Node.js that is here already
+`,
+  );
+  await runOk('dpkg-deb', ['--build', directory, `${directory}.deb`]);
+  await runOk('dpkg', ['--install', `${directory}.deb`]);
 }

@@ -8,10 +8,12 @@ import {
   journal,
   property,
   systemctl,
+  systemctlOk,
   systemctlTimeoutMs,
 } from './service.ts';
 import { isAttached } from '../vm/guest/block-device.ts';
 import { run, runOk } from '../helpers/programs.ts';
+import { waitUntil } from '../helpers/wait.ts';
 
 describe('the next boot', () => {
   before(async function () {
@@ -83,8 +85,16 @@ describe('the package', () => {
     expect(await property('ActiveState')).to.equal('active');
   });
 
-  it('is removed when none is, and leaves the configuration', async () => {
+  it('has a service that lets go of the device when nobody uses it', async () => {
     await runOk('umount', [mountPoint]);
+    await systemctlOk('stop', 'iserd');
+    expect(isAttached(device)).to.equal(false);
+    await waitUntil('its link is gone', () => !existsSync('/dev/disk/by-iserd/data'));
+    await systemctlOk('start', 'iserd');
+    device = await deviceOf('data');
+  });
+
+  it('is removed when no device is in use, and leaves the configuration', async () => {
     await runOk('dpkg', ['--remove', 'iserd']);
     expect(isAttached(device)).to.equal(false);
     expect((await systemctl('is-active', 'iserd')).stdout).to.equal('inactive\n');
