@@ -13,7 +13,7 @@ mkdir -p "$tree"
 rm -rf "$tree/debian" "$tree/dist" "$tree/packaging" "$tree/systemd"
 mkdir -p "$tree/dist" "$tree/native"
 cp -a dist/bin "$tree/dist/bin"
-cp -a README.md packaging systemd "$tree/"
+cp -a README.md CHANGELOG.md packaging systemd "$tree/"
 cp -a packaging/debian "$tree/debian"
 find native -mindepth 1 -maxdepth 1 ! -name 'build*' ! -name test -exec cp -a -t "$tree/native" {} +
 ln -sfn "$PWD/node_modules" "$tree/node_modules"
