@@ -1,7 +1,7 @@
 // Imports point down only: daemon -> src; nbd -> block -> iscsi -> transport -> {iser, memory} -> reactor;
 // scsi, wire and errors stand under all of them.
 // What stands under every layer, itself without imports but errors.
-const ground = ['errors', 'timers', 'checked-state'];
+const ground = ['errors', 'timers', 'checked-state', 'histogram', 'batch-clock'];
 const layers = {
   nbd: ['block', 'memory', 'reactor', 'wire'],
   block: ['iscsi', 'scsi', 'memory', 'reactor', 'wire'],

@@ -65,6 +65,8 @@ export class RequestTable {
   /** The front end's own columns. */
   readonly cookieHigh: Uint32Array;
   readonly cookieLow: Uint32Array;
+  /** When the front end received it. */
+  readonly receivedMs: Float64Array;
   /** Buffer (BufferPool name) to release when the request is freed, or -1. */
   readonly buffer: Float64Array;
   readonly owner: (RequestOwner | undefined)[];
@@ -83,6 +85,7 @@ export class RequestTable {
     this.error = new Uint8Array(capacity);
     this.cookieHigh = new Uint32Array(capacity);
     this.cookieLow = new Uint32Array(capacity);
+    this.receivedMs = new Float64Array(capacity);
     this.buffer = new Float64Array(capacity).fill(-1);
     this.owner = new Array<RequestOwner | undefined>(capacity).fill(undefined);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);

@@ -1,4 +1,5 @@
 /** What a ScsiBlockDevice is made of, and what it counts. */
+import { TaskFailures } from './task-failures.ts';
 import type { ScsiSession } from '../iscsi/scsi-session.ts';
 import type { Timers } from '../timers.ts';
 import type { BufferPool } from '../memory/buffer-pool.ts';
@@ -37,8 +38,10 @@ export interface TranslatorStatistics {
   /** Transfers that were answered GOOD, but were not complete. */
   shortTransfers: number;
   deferredErrors: number;
+  readonly failures: TaskFailures;
 }
 
 export function emptyTranslatorStatistics(): TranslatorStatistics {
-  return { tasks: 0, retries: 0, replans: 0, shortTransfers: 0, deferredErrors: 0 };
+  const failures = new TaskFailures();
+  return { tasks: 0, retries: 0, replans: 0, shortTransfers: 0, deferredErrors: 0, failures };
 }

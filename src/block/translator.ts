@@ -280,9 +280,11 @@ export class ScsiBlockDevice implements BlockDevice, TaskOwner {
         return;
       case Verdict.retryNow:
       case Verdict.retryLater:
+        this.statistics.failures.count(this.#tasks, task, this.#sense.key);
         this.#fail(request, BlockError.ioError);
         return;
       default:
+        this.statistics.failures.count(this.#tasks, task, this.#sense.key);
         this.#fail(request, (verdict - Verdict.failed) as BlockError);
     }
   }

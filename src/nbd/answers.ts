@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../block/device.ts';
 import { BlockFlag, BlockOperation } from '../block/request-table.ts';
 import { Command } from './constants.ts';
-import { NbdCounter } from './counters.ts';
+import { errorCounters, NbdCounter } from './counters.ts';
 import type { Agreement } from './handshake.ts';
 import { Refusal, refusalError, refusalOfBlockError, refusalText } from './refusal.ts';
 import type { ReplyRing } from './reply-ring.ts';
@@ -85,6 +85,7 @@ export class Answers {
   }
 
   #error(cookieHigh: number, cookieLow: number, refusal: Refusal, last: boolean): void {
+    this.#counters[errorCounters + refusal]++;
     const error = refusalError[refusal];
     if (this.#structured) {
       this.#replies.error(cookieHigh, cookieLow, error, refusalText[refusal], last);

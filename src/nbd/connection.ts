@@ -13,6 +13,7 @@ import type { Agreement } from './handshake.ts';
 import { HandshakeExchange } from './handshake-exchange.ts';
 import type { HandshakeHost } from './handshake-exchange.ts';
 import type { Timers } from '../timers.ts';
+import type { RequestLatencies } from './latencies.ts';
 import type { NbdLimits } from './limits.ts';
 import { defaultLimits } from './limits.ts';
 import { ReceiveBuffer } from './receive-buffer.ts';
@@ -42,6 +43,8 @@ export interface NbdConnectionOptions {
   readonly limits?: Partial<NbdLimits>;
   /** Where to count (see NbdCounter): `nbdCounterCount` numbers; own ones if absent. */
   readonly counters?: Float64Array;
+  /** Where to count how long requests take; absent: nobody wants to know. */
+  readonly latencies?: RequestLatencies;
   /** What all clients of the volume may hold together; absent: `limits` alone counts. */
   readonly share?: VolumeShare | undefined;
   /**
@@ -169,6 +172,7 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
 
   onReceived(length: number, status: number): void {
     this.#in.onReceived(length);
+    this.#transmission?.onReceived();
     if (status === endOfFile) {
       this.#handshake?.onEndOfFile();
       this.#transmission?.onEndOfFile();
@@ -277,6 +281,7 @@ export class NbdConnection implements StreamSink, BufferWaiter, HandshakeHost, T
       agreement,
       limits: this.#limits,
       counters: this.counters,
+      latencies: this.#options.latencies,
       share: this.#options.share,
     });
     this.#watchForStalls(this.#transmission);

@@ -1,3 +1,5 @@
+import { refusalNames } from './refusal.ts';
+
 /**
  * What one connection has done, as indices into a Float64Array: plain numbers that may be read at any time, also through a
  * shared stats page.
@@ -28,4 +30,17 @@ export const NbdCounter = {
   dropped: 14,
 } as const;
 
-export const nbdCounterCount = Object.keys(NbdCounter).length;
+/** From here on: requests answered with an error, by Refusal. */
+export const errorCounters = Object.keys(NbdCounter).length;
+
+export const nbdCounterCount = errorCounters + refusalNames.length;
+
+/** Requests answered with an error, by the name of the reason; reasons that were not met are left out. */
+export function errorsByReason(counters: Float64Array): Record<string, number> {
+  const errors: Record<string, number> = {};
+  refusalNames.forEach((name, refusal) => {
+    const count = counters[errorCounters + refusal];
+    if (count > 0) errors[name] = count;
+  });
+  return errors;
+}

@@ -26,10 +26,16 @@ export type { RequestOwner, RequestSlotWaiter } from '../block/request-table.ts'
 export { NbdConnection } from './connection.ts';
 export type { NbdConnectionEvents, NbdConnectionOptions, NbdPhase } from './connection.ts';
 export { TransmissionFlag } from './constants.ts';
-export { NbdCounter, nbdCounterCount } from './counters.ts';
+export { BatchClock } from '../batch-clock.ts';
+export type { BatchSource } from '../batch-clock.ts';
+export { Histogram } from '../histogram.ts';
+export type { HistogramSnapshot } from '../histogram.ts';
+export { errorsByReason, NbdCounter, nbdCounterCount } from './counters.ts';
 export { NbdEnd } from './end.ts';
 export { blockSizes, findExport, transmissionFlags } from './export.ts';
 export type { BlockSizes, ExportDirectory, NbdExport } from './export.ts';
+export { latencyKinds, RequestLatencies } from './latencies.ts';
+export type { LatencyKind } from './latencies.ts';
 export { defaultLimits } from './limits.ts';
 export type { NbdLimits } from './limits.ts';
 export { NbdListener } from './listener.ts';

@@ -50,6 +50,11 @@ const meaning: Readonly<Record<Refusal, readonly [error: number, text: string]>>
   [Refusal.shuttingDown]: [NbdError.shutdown, 'server is shutting down'],
 };
 
+/** By Refusal: `past-end`, `device-failed`. Logs, metrics and tests share these words. */
+export const refusalNames: readonly string[] = Object.keys(Refusal).map((name) =>
+  name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`),
+);
+
 const encoder = new TextEncoder();
 const refusals = Object.values(Refusal);
 

@@ -10,6 +10,7 @@ import { Command, requestHeaderLength } from './constants.ts';
 import { NbdCounter } from './counters.ts';
 import { NbdEnd } from './end.ts';
 import type { Agreement } from './handshake.ts';
+import type { RequestLatencies } from './latencies.ts';
 import type { NbdLimits } from './limits.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { ReplyRing } from './reply-ring.ts';
@@ -36,6 +37,7 @@ export interface TransmissionParts {
   readonly agreement: Agreement;
   readonly limits: NbdLimits;
   readonly counters: Float64Array;
+  readonly latencies: RequestLatencies | undefined;
   /** What this client's volume may hold; absent: its own limits are all. */
   readonly share: VolumeShare | undefined;
 }
@@ -65,6 +67,9 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
   readonly #agreement: Agreement;
   readonly #limits: NbdLimits;
   readonly #counters: Float64Array;
+  readonly #latencies: RequestLatencies | undefined;
+  /** When the last receive came, and the one that brought the header of the write being received. */
+  readonly #receivedMs = new Float64Array(2);
   readonly #answers: Answers;
   readonly #account: ShareAccount;
   /** The request being received. */
@@ -98,6 +103,8 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
     this.#agreement = parts.agreement;
     this.#limits = parts.limits;
     this.#counters = parts.counters;
+    this.#latencies = parts.latencies;
+    this.onReceived();
     this.#account = new ShareAccount(parts.share, () => {
       this.advance();
     });
@@ -120,6 +127,14 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
       this.#running = false;
     }
     this.#finishIfQuiet();
+  }
+
+  /** More bytes have come. `advance` follows. */
+  onReceived(): void {
+    const clock = this.#latencies?.clock;
+    if (clock === undefined) return;
+    clock.update();
+    this.#receivedMs[0] = clock.nowMs[0];
   }
 
   /** No more bytes will come than are there. `advance` follows. */
@@ -187,7 +202,10 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
       this.#openBytes -= length;
       if (this.#closed || requests.error[request] !== 0) this.#pool.release(buffer);
     }
-    if (!this.#closed) this.#answers.toRequest(request, this.#open === 0);
+    if (!this.#closed) {
+      this.#answers.toRequest(request, this.#open === 0);
+      this.#latencies?.record(requests, request);
+    }
     requests.free(request);
     this.advance();
   }
@@ -255,6 +273,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
     this.#open++;
     this.#openBytes += length;
     this.#receivingBytes = length;
+    this.#receivedMs[1] = this.#receivedMs[0];
     this.settleShare();
     this.#state = State.payload;
     return true;
@@ -266,6 +285,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
     if (buffer.available < header.length) return this.#more(header.length);
     if (!this.#slotIsFree()) return this.#stall();
     const request = this.#fill();
+    this.#requests.receivedMs[request] = this.#receivedMs[1];
     this.#requests.bufferOffset[request] = buffer.position;
     this.#requests.buffer[request] = buffer.lend();
     buffer.consume(header.length);
@@ -328,6 +348,7 @@ export class Transmission implements RequestOwner, RequestSlotWaiter, Progress {
     requests.length[request] = header.length;
     requests.cookieHigh[request] = header.cookieHigh;
     requests.cookieLow[request] = header.cookieLow;
+    requests.receivedMs[request] = this.#receivedMs[0];
     this.#counters[counterOf[header.command]]++;
     return request;
   }

@@ -125,6 +125,10 @@ export class FakeReactor implements Reactor {
     return this.memory;
   }
 
+  get turn(): number {
+    return this.#queue.turn;
+  }
+
   /** What the code under test did wrong so far; a good last line of a test is to expect it empty. */
   get violations(): readonly string[] {
     return this.#queue.violations;

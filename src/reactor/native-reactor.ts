@@ -40,6 +40,8 @@ export interface NativeReactorOptions {
 
 export class NativeReactor implements Reactor {
   readonly arena: ArenaMemory;
+  turn = 0;
+  #lastTurn = 0;
   readonly #native: NativeReactorObject;
   readonly #capacity: number;
   readonly #submissions: Uint32Array;
@@ -258,6 +260,7 @@ export class NativeReactor implements Reactor {
   /** Dispatches `count` completion entries; returns how many submission entries are to be carried out. */
   #onCompletions(count: number): number {
     this.#dispatching = true;
+    this.#beginTurn();
     this.#count = count;
     for (this.#position = 0; this.#position < this.#count;) {
       try {
@@ -266,6 +269,7 @@ export class NativeReactor implements Reactor {
         reportLater(error);
       }
     }
+    this.#beginTurn();
     for (const listener of this.#batchEndListeners) {
       try {
         listener();
@@ -274,9 +278,16 @@ export class NativeReactor implements Reactor {
       }
     }
     this.#dispatching = false;
+    this.turn = 0;
     const queued = this.#queued;
     this.#queued = 0;
     return queued;
+  }
+
+  /** Small integers, never 0. */
+  #beginTurn(): void {
+    this.#lastTurn = (this.#lastTurn + 1) & 0x3fff_ffff;
+    this.turn = this.#lastTurn + 1;
   }
 
   #dispatch(entry: number): void {

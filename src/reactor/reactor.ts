@@ -75,6 +75,8 @@ export interface DeviceLimits {
 
 export interface Reactor {
   readonly arena: ArenaMemory;
+  /** What is being dispatched: a number for the completions of a batch, the next one for its batch-end listeners; 0: nothing. */
+  readonly turn: number;
 
   /** The fd is the reactor's from here on, also when this throws. */
   openStream(fd: number, sink: StreamSink): ObjectId;

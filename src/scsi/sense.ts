@@ -39,6 +39,11 @@ const keyNames: readonly string[] = [
   'COMPLETED',
 ];
 
+/** `medium-error`: for counters and labels. */
+export function senseKeyWord(key: number): string {
+  return (keyNames.at(key) ?? 'RESERVED').toLowerCase().replaceAll(' ', '-');
+}
+
 /** ASC in the high byte, ASCQ in the low one (SPC-5 annex F). */
 export const AdditionalSense = {
   targetPortStandby: 0x040b,

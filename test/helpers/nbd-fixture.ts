@@ -3,6 +3,8 @@ import { expect } from 'chai';
 import { SlabPool } from '../../src/memory/slab-pool.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
 import type { NbdConnectionOptions } from '../../src/nbd/connection.ts';
+import { BatchClock } from '../../src/batch-clock.ts';
+import { RequestLatencies } from '../../src/nbd/latencies.ts';
 import type { NbdExport } from '../../src/nbd/export.ts';
 import type { NbdLimits } from '../../src/nbd/limits.ts';
 import type { FakeStreamPeer } from '../../src/reactor/fake-reactor.ts';
@@ -26,6 +28,7 @@ export class NbdFixture {
   readonly device: RamDevice;
   readonly exports: NbdExport[] = [];
   readonly limits: Partial<NbdLimits>;
+  readonly latencies: RequestLatencies;
 
   constructor(options: NbdFixtureOptions = {}) {
     const poolBytes = options.poolBytes ?? 16 * 1024 * 1024;
@@ -35,6 +38,7 @@ export class NbdFixture {
       segmentBytes: 256 * 1024,
       poison: this.reactor.arena.bytes,
     });
+    this.latencies = new RequestLatencies(new BatchClock(this.reactor, this.timers));
     this.device = new RamDevice(this.reactor, options.sizeBytes ?? 1024 * 1024, options);
     this.exports.push({ name: 'disk', description: 'a RAM disk', device: this.device });
     this.limits = options.limits ?? {};
@@ -105,6 +109,7 @@ export class NbdPeer {
       pool: fixture.pool,
       timers: fixture.timers,
       limits: fixture.limits,
+      latencies: fixture.latencies,
       serve,
       events: {
         onClosed: (_, end, detail) => {

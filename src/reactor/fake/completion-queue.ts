@@ -23,6 +23,9 @@ const maximumTurns = 200_000;
 export class FakeCompletionQueue {
   readonly violations: string[] = [];
   readonly batchEndListeners: (() => void)[] = [];
+  /** See Reactor. */
+  turn = 0;
+  #lastTurn = 0;
   readonly #live = new Map<ObjectId, string>();
   readonly #held = new Map<ObjectId, Item[]>();
   #items: Item[] = [];
@@ -92,10 +95,13 @@ export class FakeCompletionQueue {
     this.#items = [];
     this.#running = true;
     try {
+      this.turn = ++this.#lastTurn;
       for (const item of batch) if (this.#live.has(item.object)) item.deliver();
+      this.turn = ++this.#lastTurn;
       for (const listener of this.batchEndListeners.slice()) listener();
     } finally {
       this.#running = false;
+      this.turn = 0;
     }
   }
 
