@@ -8,6 +8,7 @@ import { discoverCommand } from './cli/discover.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { inspectCommand } from './cli/inspect.ts';
 import { restartCommand } from './cli/restart.ts';
+import { statsCommand } from './cli/stats.ts';
 import { statusCommand } from './cli/status.ts';
 import { ConfigurationError } from '../src/errors.ts';
 import { withoutSecrets } from '../src/iscsi/url.ts';
@@ -19,6 +20,7 @@ async function main(): Promise<void> {
     .scriptName('iserctl')
     .usage('$0 COMMAND')
     .command(statusCommand)
+    .command(statsCommand)
     .command(restartCommand)
     .command(detachCommand)
     .command(discoverCommand)

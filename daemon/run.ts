@@ -1,9 +1,11 @@
 /** The composition root: builds the daemon's parts, runs them until a signal, and takes them down in order. */
 import { availableParallelism } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { systemTimers } from '../src/timers.ts';
 import type { Config } from './config/schema.ts';
 import type { Front } from './cli/serve-config.ts';
 import { ControlServer } from './control/server.ts';
+import { daemonStats } from './control/stats.ts';
 import { daemonStatus } from './control/status.ts';
 import { KernelDevice } from './kernel-device.ts';
 import type { Logger } from './logging.ts';
@@ -14,6 +16,7 @@ import { runtimeDirectory } from './restart/runtime-directory.ts';
 import { VolumeLocks } from './restart/volume-locks.ts';
 import { ServiceNotifier } from './service-notifier.ts';
 import { SocketListeners, type TcpPlace } from './socket-listener.ts';
+import { StatisticsSampler } from './statistics/sampler.ts';
 import { Supervisor } from './supervisor.ts';
 import { system } from './system.ts';
 import { StopMode, type Volume } from './volume.ts';
@@ -96,8 +99,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     if (front === 'configured') ending.restart(reason);
     else logger.warn('not restarted: clients that came with the process would be lost');
   };
+  const sampler = new StatisticsSampler(() => supervisor.lanes, systemTimers);
   const control = new ControlServer({
-    status: () => daemonStatus(supervisor),
+    status: (parameters) => daemonStatus(supervisor, sampler, parameters),
+    stats: (parameters) => daemonStats(supervisor, sampler, parameters),
     restart: () => {
       // When the answer is on its way.
       setImmediate(restart, 'iserctl restart');
@@ -117,6 +122,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     if (options.controlSocket !== undefined) {
       await control.listen(options.controlSocket, config.control.group);
     }
+    sampler.start();
     const started = supervisor.start(options.specs).then(async (failures) => {
       if (ending.hasBegun) return;
       // A volume that has failed may be started again and come for its own.
@@ -141,6 +147,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     if (ending.restarts) notifier.reloading(process.hrtime.bigint() / 1000n);
     else notifier.stopping(60_000);
     await control.close();
+    sampler.stop();
     await supervisor.stop(ending.restarts ? StopMode.handOver : StopMode.keepUsed);
     listeners.close();
     uninstall();

@@ -1,4 +1,4 @@
-import type { LaneEvent, LaneOptions, LaneStatistics } from './lane/messages.ts';
+import type { LaneEvent, LaneOptions } from './lane/messages.ts';
 import { systemTimers } from '../src/timers.ts';
 import { LaneThread, type LaneFactory, type LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
@@ -88,8 +88,8 @@ export class Supervisor {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
   }
 
-  laneStatistics(): Promise<LaneStatistics[]> {
-    return Promise.all(this.#lanes.map((lane) => lane.call('statistics', {})));
+  get lanes(): readonly LanePort[] {
+    return this.#lanes;
   }
 
   /** True when each lane's loop has advanced since the last call: feeds the watchdog. The answer is one call old. */

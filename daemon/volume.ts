@@ -1,5 +1,5 @@
 import { CodedError } from '../src/errors.ts';
-import type { LaneEvent, SessionReport, SessionSpec, SessionStatistics } from './lane/messages.ts';
+import type { LaneEvent, SessionReport, SessionSpec } from './lane/messages.ts';
 import type { LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
 import type { DeviceSuccession, OwnedDevice } from './restart/device-succession.ts';
@@ -35,7 +35,7 @@ export interface VolumeSurroundings {
   readonly onClientEnded: (reason: string) => void;
 }
 
-interface PlacedSession {
+export interface PlacedSession {
   readonly lane: LanePort;
   readonly report: SessionReport;
 }
@@ -98,6 +98,11 @@ export class Volume {
     const geometry = this.#geometry?.current;
     const report = this.#sessions.at(0)?.report;
     return geometry === undefined || report === undefined ? undefined : { ...report, geometry };
+  }
+
+  /** In the order of `spec.sessions`; none while they are being opened. */
+  get sessions(): readonly PlacedSession[] {
+    return this.#sessions;
   }
 
   ownsSession(lane: LanePort, session: number): boolean {
@@ -171,14 +176,6 @@ export class Volume {
     this.#state = 'stopping';
     await this.#tearDown();
     this.#state = 'stopped';
-  }
-
-  /** Per session, in the order of `spec.sessions`. */
-  async statistics(): Promise<SessionStatistics[]> {
-    const all = await Promise.all(this.#sessions.map(({ lane }) => lane.call('statistics', {})));
-    return all.flatMap((statistics, index) =>
-      statistics.sessions.filter(({ session }) => session === this.#sessions[index].report.session),
-    );
   }
 
   async #start(): Promise<void> {

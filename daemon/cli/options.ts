@@ -30,6 +30,10 @@ export const jsonOption = {
   json: { type: 'boolean', default: false, describe: 'print JSON' },
 } as const;
 
+export const watchOption = {
+  watch: { type: 'boolean', default: false, describe: 'show it again every second' },
+} as const;
+
 /** Of commands that log in themselves. */
 export const initiatorOptions = {
   'initiator-name': { type: 'string', requiresArg: true, describe: 'our iSCSI name' },

@@ -3,6 +3,7 @@
  * in a way that an older iserctl would misread.
  */
 import { z } from 'zod';
+import { laneSchema, recentSchema, sessionSchema } from './statistics-schema.ts';
 
 export const controlVersion = 1;
 
@@ -11,19 +12,6 @@ export const requestSchema = z.strictObject({
   id: z.union([z.number(), z.string()]),
   method: z.string(),
   params: z.record(z.string(), z.unknown()).optional(),
-});
-
-const registration = z.object({
-  device: z.string(),
-  strategy: z.string(),
-  hits: z.number(),
-  misses: z.number(),
-  evictions: z.number(),
-  retries: z.number(),
-  failures: z.number(),
-  entries: z.number(),
-  pinnedBytes: z.number(),
-  registrationMicroseconds: z.number(),
 });
 
 export const statusSchema = z.object({
@@ -44,34 +32,12 @@ export const statusSchema = z.object({
       logicalBlockLength: z.number(),
       readOnly: z.boolean(),
       failure: z.string().nullable(),
-      sessions: z.array(
-        z.object({
-          lane: z.number(),
-          state: z.string(),
-          portal: z.string(),
-          reconnects: z.number(),
-          clients: z.number(),
-          inFlight: z.number(),
-          reads: z.number(),
-          writes: z.number(),
-          others: z.number(),
-          bytesRead: z.number(),
-          bytesWritten: z.number(),
-          errors: z.number(),
-          clientsDropped: z.number(),
-        }),
-      ),
+      sessions: z.array(sessionSchema),
+      /** null: the daemon has not looked long enough. */
+      recent: recentSchema.nullable(),
     }),
   ),
-  lanes: z.array(
-    z.object({
-      arenaBytes: z.number(),
-      usedBytes: z.number(),
-      peakUsedBytes: z.number(),
-      requestsInFlight: z.number(),
-      registrations: z.array(registration),
-    }),
-  ),
+  lanes: z.array(laneSchema),
 });
 export type Status = z.infer<typeof statusSchema>;
 

@@ -1,4 +1,5 @@
 /** The memory of one lane and the machines that work on it: arena, reactor, buffer pool, request table, registrations. */
+import { BatchClock } from '../../src/batch-clock.ts';
 import { allocateZeroBuffer, type ZeroBuffer } from '../../src/block/scratch.ts';
 import { RequestTable } from '../../src/block/request-table.ts';
 import { CodedError } from '../../src/errors.ts';
@@ -9,6 +10,7 @@ import type { Registrar, RegistrationStrategy } from '../../src/memory/registrat
 import { SlabPool } from '../../src/memory/slab-pool.ts';
 import { LaneShares } from '../../src/nbd/share.ts';
 import type { NbdLimits } from '../../src/nbd/limits.ts';
+import { systemTimers } from '../../src/timers.ts';
 import { openReactor, type OpenReactor } from '../../src/reactor/open.ts';
 import type { Reactor } from '../../src/reactor/reactor.ts';
 import type { LaneOptions, RegistrationReport } from './messages.ts';
@@ -69,6 +71,8 @@ export type SayInLane = (
 
 export class LaneMemory {
   readonly reactor: Reactor;
+  /** For whoever needs the time of every request. */
+  readonly clock: BatchClock;
   /** For requests. */
   readonly pool: SlabPool;
   /** For everything that a session must have to serve requests. */
@@ -105,6 +109,7 @@ export class LaneMemory {
       say('warn', 'no huge pages to be had, ordinary ones are used (vm.nr_hugepages)', {}, true);
     }
     this.reactor = this.#open.reactor;
+    this.clock = new BatchClock(this.reactor, systemTimers);
     const largeBytes = Math.min(largestBytes, Math.floor(requestBytes / 2));
     this.pool = new SlabPool({ sizeBytes: requestBytes, largeBytes });
     this.sessionPool = new SlabPool({ offset: requestBytes, sizeBytes: reservedBytes });

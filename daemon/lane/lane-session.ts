@@ -9,7 +9,8 @@ import { SessionEnd } from '../../src/iscsi/session-state.ts';
 import { Session } from '../../src/iscsi/session.ts';
 import { systemTimers } from '../../src/timers.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
-import { NbdCounter, nbdCounterCount } from '../../src/nbd/counters.ts';
+import { nbdCounterCount } from '../../src/nbd/counters.ts';
+import { RequestLatencies } from '../../src/nbd/latencies.ts';
 import type { VolumeShare } from '../../src/nbd/share.ts';
 import { AttentionResponse } from '../../src/scsi/unit-attention.ts';
 import type { Portal } from '../../src/transport/transport.ts';
@@ -17,7 +18,6 @@ import { iserCapabilities } from '../../src/transport/iser/iser-transport.ts';
 import { tcpCapabilities } from '../../src/transport/tcp/tcp-transport.ts';
 import { ConnectionEnd } from '../../src/transport/transport.ts';
 import type { LaneMemory } from './lane-memory.ts';
-import { LogThrottle } from './log-throttle.ts';
 import type {
   LaneEvent,
   LaneMethods,
@@ -26,6 +26,8 @@ import type {
   SessionStatistics,
 } from './messages.ts';
 import { describeProfile } from './describe-profile.ts';
+import { RepeatFilter } from '../repeat-filter.ts';
+import { SessionCounts } from './session-counts.ts';
 import { KeptSockets } from './kept-sockets.ts';
 import { resolveHost } from './resolve-host.ts';
 import { loginTemplate, sessionTimeouts, transportFactory } from './session-settings.ts';
@@ -44,6 +46,12 @@ const probing: ProbeOptions = {
   readyPauseMs: 500,
 };
 
+interface LogLine {
+  readonly level: 'warn' | 'info' | 'debug';
+  readonly message: string;
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
 interface Client {
   readonly connection: NbdConnection;
   readonly fd: number;
@@ -58,8 +66,15 @@ export class LaneSession {
   readonly #session: Session;
   /** Shared by all clients, so that what a gone client did still counts. */
   readonly #counters = new Float64Array(nbdCounterCount);
+  readonly #latencies: RequestLatencies;
+  readonly #counts = new SessionCounts();
   readonly #clients = new Map<number, Client>();
-  readonly #throttle = new LogThrottle(() => systemTimers.now());
+  readonly #repeats = new RepeatFilter<LogLine>(
+    systemTimers,
+    ({ level, message, fields }, repeats, seconds) => {
+      this.#say(level, `${message}: repeated ${repeats} times in ${seconds} s`, fields);
+    },
+  );
   readonly #watch: UnitWatch;
   #device: ScsiBlockDevice | undefined;
   /** As long as there is a device. */
@@ -73,6 +88,7 @@ export class LaneSession {
     this.#spec = spec;
     this.#memory = memory;
     this.#emit = emit;
+    this.#latencies = new RequestLatencies(memory.clock);
     this.#session = new Session({
       createTransport: transportFactory(spec.transport, memory),
       arena: memory.reactor.arena,
@@ -87,6 +103,7 @@ export class LaneSession {
       taskCapacity,
       timeouts: sessionTimeouts(spec),
       onEvent: (event) => {
+        this.#counts.onSessionEvent(event);
         this.#log(event);
         if (event.kind === 'closed') this.#onSessionClosed(event.end);
         else if (event.kind === 'unit-attention' && event.response === AttentionResponse.inspect) {
@@ -130,6 +147,7 @@ export class LaneSession {
       };
     } catch (error) {
       await this.#session.close();
+      this.#repeats.close();
       throw error;
     }
   }
@@ -156,6 +174,7 @@ export class LaneSession {
       pool: this.#memory.pool,
       timers: systemTimers,
       counters: this.#counters,
+      latencies: this.#latencies,
       limits: this.#memory.clientLimits,
       share: this.#share,
       serve: handshake
@@ -169,6 +188,7 @@ export class LaneSession {
       events: {
         onClosed: (_connection, end, detail) => {
           this.#clients.delete(id);
+          this.#counts.onClientEnd(end);
           this.#keptSockets?.onClosed(id, end);
           const reason = detail === '' ? end : `${end}: ${detail}`;
           this.#emit({ event: 'clientEnded', session: this.id, client: id, handshake, reason });
@@ -228,6 +248,7 @@ export class LaneSession {
     for (const { connection } of [...this.#clients.values()]) connection.close('session closed');
     this.#watch.close();
     await this.#session.close();
+    this.#repeats.close();
     if (this.#device !== undefined) {
       this.#memory.reactor.removeBatchEndListener(this.#device.flush);
       this.#device.flush();
@@ -237,28 +258,27 @@ export class LaneSession {
     }
   }
 
-  statistics(): SessionStatistics {
-    const counters = this.#counters;
+  /** @param latencies whether to say how long requests took */
+  statistics(latencies: boolean): SessionStatistics {
+    const { read, write, flush, other } = this.#latencies.histograms;
     return {
       session: this.id,
+      volume: this.#spec.volume,
       state: this.#session.state,
       transport: this.#spec.transport,
       portal: formatPortal(this.#session.portal),
-      reconnects: Math.max(0, this.#session.statistics.logins - 1),
       clients: this.#clients.size,
       inFlight: this.#device?.inFlight ?? 0,
-      reads: counters[NbdCounter.reads],
-      writes: counters[NbdCounter.writes],
-      others:
-        counters[NbdCounter.flushes] +
-        counters[NbdCounter.trims] +
-        counters[NbdCounter.caches] +
-        counters[NbdCounter.writeZeroes] +
-        counters[NbdCounter.blockStatuses],
-      bytesRead: counters[NbdCounter.bytesRead],
-      bytesWritten: counters[NbdCounter.bytesWritten],
-      errors: counters[NbdCounter.failed],
-      clientsDropped: counters[NbdCounter.dropped],
+      commandFailures: this.#device?.statistics.failures.byCause ?? {},
+      ...this.#counts.statistics(this.#counters, this.#session.statistics),
+      ...(latencies && {
+        latencies: {
+          read: read.snapshot(),
+          write: write.snapshot(),
+          flush: flush.snapshot(),
+          other: other.snapshot(),
+        },
+      }),
     };
   }
 
@@ -308,15 +328,13 @@ export class LaneSession {
     const { kind, ...fields } = event;
     const level = levelOf(event);
     const flat: Record<string, string | number> = {};
-    if (provokedEvents.has(kind)) {
-      if (!this.#throttle.admits()) return;
-      const suppressed = this.#throttle.takeSuppressed();
-      if (suppressed > 0) flat['suppressed'] = suppressed;
-    }
     for (const [key, value] of Object.entries<Loggable>(fields)) {
       flat[key] = shown(value);
     }
-    this.#say(level, kind.replaceAll('-', ' '), flat);
+    const line = { level, message: kind.replaceAll('-', ' '), fields: flat };
+    // A target can bring about any number of these: they must not cross threads one by one.
+    const what = event.kind === 'state' ? `state ${event.from} ${event.to}` : kind;
+    if (this.#repeats.admits(what, line)) this.#say(level, line.message, flat);
   }
 
   #say(
@@ -332,14 +350,6 @@ export class LaneSession {
     });
   }
 }
-
-/** A target can bring about any number of these. */
-const provokedEvents: ReadonlySet<SessionEvent['kind']> = new Set<SessionEvent['kind']>([
-  'async-message',
-  'reject',
-  'unit-attention',
-  'abort-task',
-]);
 
 /** What the fields of events are. */
 type Loggable = string | number | boolean | Portal;

@@ -1,5 +1,6 @@
 import type { ScsiBlockDevice } from '../../src/block/translator.ts';
 import { CodedError } from '../../src/errors.ts';
+import { monotonicMs } from '../statistics/monotonic.ts';
 import { LaneMemory } from './lane-memory.ts';
 import { LaneSession } from './lane-session.ts';
 import type { LaneEvent, LaneMethod, LaneMethods, LaneOptions } from './messages.ts';
@@ -61,16 +62,19 @@ export class Lane {
       this.#sessions.delete(session);
       return {};
     },
-    statistics: () => {
-      const { totalBytes, usedBytes, peakUsedBytes } = this.memory.pool.statistics;
+    statistics: ({ latencies = false, askedAtMs }) => {
+      const { totalBytes, usedBytes, peakUsedBytes, failures } = this.memory.pool.statistics;
       return Promise.resolve({
         heartbeat: ++this.#heartbeat,
+        loopLagMs: askedAtMs === undefined ? 0 : Math.max(0, monotonicMs() - askedAtMs),
         arenaBytes: Math.max(totalBytes, this.#options.arenaBytes),
         usedBytes,
         peakUsedBytes,
+        arenaFailures: failures,
         requestsInFlight: this.memory.requests.inFlight,
+        requestCapacity: this.memory.requests.capacity,
         registrations: this.memory.registrationReports(),
-        sessions: [...this.#sessions.values()].map((session) => session.statistics()),
+        sessions: [...this.#sessions.values()].map((session) => session.statistics(latencies)),
       });
     },
     close: async () => {

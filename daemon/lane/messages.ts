@@ -1,6 +1,8 @@
 /** What the main thread and a lane's worker thread say to each other: JSON-RPC in spirit, structured clones in form. */
 import type { BlockGeometry } from '../../src/block/device.ts';
 import type { StrategyName } from '../../src/memory/registration-strategies.ts';
+import type { HistogramSnapshot } from '../../src/histogram.ts';
+import type { LatencyKind } from '../../src/nbd/latencies.ts';
 import type { NbdLimits } from '../../src/nbd/limits.ts';
 
 export interface LaneOptions {
@@ -64,8 +66,14 @@ export interface SessionReport {
   readonly keys: Readonly<Record<string, string>>;
 }
 
+/** Since when the session was opened, as everything here that counts. */
+export type Counts = Readonly<Record<string, number>>;
+
+export type LatencySnapshots = Readonly<Record<LatencyKind, HistogramSnapshot>>;
+
 export interface SessionStatistics {
   readonly session: number;
+  readonly volume: string;
   readonly state: string;
   readonly transport: 'iser' | 'tcp';
   readonly portal: string;
@@ -74,12 +82,39 @@ export interface SessionStatistics {
   readonly inFlight: number;
   readonly reads: number;
   readonly writes: number;
+  readonly flushes: number;
+  readonly trims: number;
+  readonly writeZeroes: number;
+  readonly caches: number;
+  readonly blockStatuses: number;
+  /** All requests but reads and writes. */
   readonly others: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Requests that the device has failed. */
   readonly errors: number;
+  /** Requests answered without the device because they were not acceptable. */
+  readonly refused: number;
+  /** Of both, by the reason given to the client (Refusal). */
+  readonly errorsByReason: Counts;
+  /** SCSI commands that failed for good: sense key, status, or why there was no answer. */
+  readonly commandFailures: Counts;
+  /** Connections that ended after a login, by ConnectionEnd. */
+  readonly connectionsLost: Counts;
+  /** Attempts to connect and log in that failed: LoginFailure, ConnectionEnd, or `no-portal`. */
+  readonly loginFailures: Counts;
+  /** NBD clients that have gone, by NbdEnd. */
+  readonly clientEnds: Counts;
   /** NBD clients that broke the protocol or a limit. */
   readonly clientsDropped: number;
+  /** Times that a client had to wait for a slot, a buffer or a limit. */
+  readonly stalls: number;
+  /** Bytes copied because a request did not fit where its first bytes had landed. */
+  readonly bytesMoved: number;
+  /** What the iSCSI session counts of its commands. */
+  readonly commands: Counts;
+  /** How long requests took, where it was asked for. */
+  readonly latencies?: LatencySnapshots;
 }
 
 export interface RegistrationReport {
@@ -97,10 +132,15 @@ export interface RegistrationReport {
 
 export interface LaneStatistics {
   readonly heartbeat: number;
+  /** How long the question waited for the lane, in milliseconds; 0 where it did not say when it was asked. */
+  readonly loopLagMs: number;
   readonly arenaBytes: number;
   readonly usedBytes: number;
   readonly peakUsedBytes: number;
+  /** Times that no buffer was free. */
+  readonly arenaFailures: number;
   readonly requestsInFlight: number;
+  readonly requestCapacity: number;
   readonly registrations: readonly RegistrationReport[];
   readonly sessions: readonly SessionStatistics[];
 }
@@ -139,7 +179,8 @@ export interface LaneMethods {
   failSession: [{ readonly session: number }, Record<string, never>];
   /** Closes clients, logs out, forgets the session. */
   closeSession: [{ readonly session: number }, Record<string, never>];
-  statistics: [Record<string, never>, LaneStatistics];
+  /** `askedAtMs`: on the clock of `monotonicMs`. */
+  statistics: [{ readonly latencies?: boolean; readonly askedAtMs?: number }, LaneStatistics];
   close: [Record<string, never>, Record<string, never>];
 }
 

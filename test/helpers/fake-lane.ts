@@ -7,6 +7,7 @@ import type {
   SessionReport,
   SessionSpec,
 } from '../../daemon/lane/messages.ts';
+import { laneStatistics, sessionStatistics } from './statistics.ts';
 
 export class FakeLane implements LanePort {
   readonly index: number;
@@ -68,30 +69,14 @@ export class FakeLane implements LanePort {
     closeSession: () => Promise.resolve({}),
     close: () => Promise.resolve({}),
     statistics: () =>
-      Promise.resolve({
-        heartbeat: this.calls.length,
-        arenaBytes: 0,
-        usedBytes: 0,
-        peakUsedBytes: 0,
-        requestsInFlight: 0,
-        registrations: [],
-        sessions: this.opened.map((spec, session) => ({
-          session,
-          state: 'up',
-          transport: spec.transport,
-          portal: '127.0.0.1:3260',
-          reconnects: 0,
-          clients: 0,
-          inFlight: 0,
-          reads: 0,
-          writes: 0,
-          others: 0,
-          bytesRead: 0,
-          bytesWritten: 0,
-          errors: 0,
-          clientsDropped: 0,
-        })),
-      }),
+      Promise.resolve(
+        laneStatistics({
+          heartbeat: this.calls.length,
+          sessions: this.opened.map(({ volume, transport }, session) =>
+            sessionStatistics({ session, volume, transport }),
+          ),
+        }),
+      ),
   };
 
   /** What a drain keeps: the sockets that were served without a handshake, while they can be drained. */

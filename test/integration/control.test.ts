@@ -35,13 +35,19 @@ describe('the operator’s tool', function () {
   };
 
   describe('status', () => {
-    it('shows volume and session as a table', async () => {
+    it('shows the volume as a line of a table', async () => {
       const text = await tool('status', '--socket', daemon.control);
-      expect(text).to.match(/^iserd, pid \d+, up \d+ s\n/);
+      expect(text).to.match(/^iserd, pid \d+, up .+, 1 of 1 volumes serving\n/);
+      const portal = `127\\.0\\.0\\.1:${tgt.port}`;
       expect(text).to.match(
-        new RegExp(`^serve +serving +- +tcp +16 MiB +${tgt.targetName} +1$`, 'm'),
+        new RegExp(`^serve +serving +- +${tgt.targetName}/1 +tcp +${portal} +1 +0 `, 'm'),
       );
-      expect(text).to.match(new RegExp(`^serve +0 +up +127\\.0\\.0\\.1:${tgt.port} +0 `, 'm'));
+    });
+
+    it('shows sessions and lanes to those who want all', async () => {
+      const text = await tool('status', '--socket', daemon.control, '--verbose');
+      expect(text).to.match(new RegExp(`^serve +0 +0 +up +127\\.0\\.0\\.1:${tgt.port} +0 `, 'm'));
+      expect(text).to.match(/^ +0 +.* ago +.* +256 MiB +/m);
     });
 
     it('counts what clients have read and written', async () => {

@@ -1,12 +1,15 @@
 import { expect } from 'chai';
 import winston from 'winston';
+import type { Status } from '../../../daemon/control/protocol.ts';
 import { daemonStatus } from '../../../daemon/control/status.ts';
 import type { OwnedDevice, OwnedDeviceRequest } from '../../../daemon/restart/device-succession.ts';
 import type { SessionSpec } from '../../../daemon/lane/messages.ts';
 import type { ListenPlace } from '../../../daemon/socket-listener.ts';
+import { StatisticsSampler } from '../../../daemon/statistics/sampler.ts';
 import { Supervisor } from '../../../daemon/supervisor.ts';
 import type { Volume } from '../../../daemon/volume.ts';
 import type { VolumeSpec } from '../../../daemon/volume-spec.ts';
+import { systemTimers } from '../../../src/timers.ts';
 import { CodedError } from '../../../src/errors.ts';
 import { StopMode } from '../../../daemon/volume.ts';
 import { FakeLane } from '../../helpers/fake-lane.ts';
@@ -480,7 +483,7 @@ describe('the supervisor', () => {
           volume === 'b' ? Promise.reject(new Error('refused')) : Promise.resolve();
       });
       await fixture.supervisor.start([spec('a'), spec('b')]);
-      const { volumes, lanes } = await daemonStatus(fixture.supervisor);
+      const { volumes, lanes } = await statusOf(fixture);
       expect(volumes[0]).to.include({
         name: 'a',
         state: 'serving',
@@ -503,12 +506,16 @@ describe('the supervisor', () => {
       await fixture.supervisor.start([spec('a'), spec('b')]);
       const message = 'another logical unit answers now';
       fixture.lanes[0].emit({ event: 'sessionFailed', volume: 'a', session: 0, message });
-      const { volumes } = await daemonStatus(fixture.supervisor);
+      const { volumes } = await statusOf(fixture);
       expect(volumes[0]).to.include({ state: 'failed', failure: message });
       expect(volumes[1]).to.include({ state: 'serving', failure: null });
     });
   });
 });
+
+function statusOf({ supervisor }: Fixture): Promise<Status> {
+  return daemonStatus(supervisor, new StatisticsSampler(() => supervisor.lanes, systemTimers), {});
+}
 
 /** Lets what is already resolved run on. */
 function turns(): Promise<void> {

@@ -1,8 +1,6 @@
 import { expect } from 'chai';
 import { describeTargets } from '../../../daemon/cli/discover.ts';
-import { describeStatus } from '../../../daemon/cli/status.ts';
 import { formatFields, formatTable } from '../../../daemon/cli/table.ts';
-import type { Status } from '../../../daemon/control/protocol.ts';
 
 describe('a table', () => {
   it('aligns text to the left and numbers to the right, without spaces at the end', () => {
@@ -18,6 +16,14 @@ describe('a table', () => {
     expect(formatTable(['A', 'B'], [['x', '']])).to.equal('A  B\nx');
   });
 
+  it('aligns numbers with units to the right where it is told to', () => {
+    const rows = [
+      ['a', '7 ms'],
+      ['b', '120 us'],
+    ];
+    expect(formatTable(['N', 'P'], rows, ['P'])).to.equal('N       P\na    7 ms\nb  120 us');
+  });
+
   it('without rows is its header', () => {
     expect(formatTable(['A', 'B'], [])).to.equal('A  B');
   });
@@ -26,87 +32,6 @@ describe('a table', () => {
 describe('fields', () => {
   it('have their values in one column', () => {
     expect(formatFields({ a: 1, long: true })).to.equal('  a     1\n  long  true');
-  });
-});
-
-describe('the status for people', () => {
-  const status: Status = {
-    version: 1,
-    pid: 42,
-    uptimeSeconds: 7,
-    volumes: [
-      {
-        name: 'data',
-        state: 'serving',
-        device: '/dev/nbd0',
-        socket: null,
-        target: 'iqn.2026-11.test:disk',
-        lun: 3,
-        transport: 'iser',
-        identity: 'naa.1',
-        sizeBytes: 2 ** 30,
-        logicalBlockLength: 512,
-        readOnly: false,
-        failure: null,
-        sessions: [
-          {
-            lane: 0,
-            state: 'up',
-            portal: '10.0.0.5:3260',
-            reconnects: 1,
-            clients: 2,
-            inFlight: 3,
-            reads: 4,
-            writes: 5,
-            others: 6,
-            bytesRead: 1024,
-            bytesWritten: 2048,
-            errors: 9,
-            clientsDropped: 2,
-          },
-        ],
-      },
-    ],
-    lanes: [
-      { arenaBytes: 1, usedBytes: 0, peakUsedBytes: 1, requestsInFlight: 0, registrations: [] },
-    ],
-  };
-
-  it('has a table of volumes and one of sessions', () => {
-    const text = describeStatus(status);
-    expect(text).to.match(/^iserd, pid 42, up 7 s\n\nVOLUME /);
-    expect(text).to.match(/^data +serving +\/dev\/nbd0 +iser +1 GiB +iqn\.2026-11\.test:disk +3$/m);
-    expect(text).to.match(/^data +0 +up +10\.0\.0\.5:3260 +2 +3 +4 +5 +1 KiB +2 KiB +9 +1$/m);
-    expect(text).not.to.match(/REGISTRATION/);
-  });
-
-  it('has a table of registrations where there are any', () => {
-    const registration = {
-      device: 'rxe0',
-      strategy: 'cache',
-      hits: 10,
-      misses: 2,
-      evictions: 1,
-      retries: 0,
-      failures: 0,
-      entries: 1,
-      pinnedBytes: 4096,
-      registrationMicroseconds: 5,
-    };
-    const text = describeStatus({
-      ...status,
-      lanes: [{ ...status.lanes[0], registrations: [registration] }],
-    });
-    expect(text).to.match(/^ +0 +rxe0 +cache +10 +2 +1 +1 +4 KiB$/m);
-  });
-
-  it('shows a failure beside its volume', () => {
-    const [volume] = status.volumes;
-    const text = describeStatus({
-      ...status,
-      volumes: [{ ...volume, state: 'failed', device: null, failure: 'no login in time' }],
-    });
-    expect(text).to.match(/^data +failed +- .* no login in time$/m);
   });
 });
 
