@@ -7,6 +7,8 @@ import type { Front } from './cli/serve-config.ts';
 import { ControlServer } from './control/server.ts';
 import { daemonStats } from './control/stats.ts';
 import { daemonStatus } from './control/status.ts';
+import { openMetrics } from './metrics/open.ts';
+import type { MetricsEndpoint } from './metrics/endpoint.ts';
 import { KernelDevice } from './kernel-device.ts';
 import type { Logger } from './logging.ts';
 import { DeviceRecords } from './restart/device-records.ts';
@@ -117,11 +119,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   notifier.feedWatchdog();
   const uninstall = ending.onSignals(['SIGTERM', 'SIGINT', 'SIGHUP']);
   process.on('SIGUSR2', restart);
+  let metrics: MetricsEndpoint | undefined;
   try {
     // First of all: a second daemon with this configuration must not get as far as logging in with the first one's ISIDs.
     if (options.controlSocket !== undefined) {
       await control.listen(options.controlSocket, config.control.group);
     }
+    metrics = await openMetrics(config.metrics, supervisor, sampler);
     sampler.start();
     const started = supervisor.start(options.specs).then(async (failures) => {
       if (ending.hasBegun) return;
@@ -147,6 +151,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     if (ending.restarts) notifier.reloading(process.hrtime.bigint() / 1000n);
     else notifier.stopping(60_000);
     await control.close();
+    await metrics?.close();
     sampler.stop();
     await supervisor.stop(ending.restarts ? StopMode.handOver : StopMode.keepUsed);
     listeners.close();

@@ -119,3 +119,5 @@ install_packages
 install_node_modules
 build_native
 build_typescript
+# What checks alerts and metrics; it says itself when it has to be fetched.
+if [ "$profile" = test ]; then test/promtool.sh --version >/dev/null; fi

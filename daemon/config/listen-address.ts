@@ -9,10 +9,10 @@ export interface ListenAddress {
 }
 
 /** proto.md: the port that IANA has assigned. */
-const defaultPort = 10809;
+const nbdPort = 10809;
 
 /** "127.0.0.1:10809", "[::1]:10809"; the port may be left out. Throws ConfigurationError. */
-export function parseListenAddress(text: string): ListenAddress {
+export function parseListenAddress(text: string, defaultPort = nbdPort): ListenAddress {
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text);
   const [, bracketed, plain, portText] = (match ?? []) as readonly (string | undefined)[];
   const address = bracketed ?? plain ?? '';
@@ -20,7 +20,7 @@ export function parseListenAddress(text: string): ListenAddress {
   if (isIP(address) !== (bracketed === undefined ? 4 : 6) || port < 1 || port > 65535) {
     throw new ConfigurationError(
       'bad-listen-address',
-      `"${text}" is no numeric address with a port, such as 127.0.0.1:10809 or [::1]:10809`,
+      `"${text}" is no numeric address with a port, such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,
     );
   }
   return { address, port };

@@ -206,6 +206,42 @@ function refuseOpenDoors(volume: Doors, context: z.RefinementCtx): void {
   }
 }
 
+const metricsPort = 9810;
+
+const metricsSchema = z
+  .strictObject({
+    socket: absolutePath.max(107).optional(),
+    /** Whose members may ask; default: only the daemon's own user may. */
+    group: group.optional(),
+    /** Of this machine alone. */
+    listen: z
+      .string()
+      .transform((value, context) => {
+        try {
+          return parseListenAddress(value, metricsPort);
+        } catch (error) {
+          context.addIssue({ code: 'custom', message: (error as Error).message });
+          return z.NEVER;
+        }
+      })
+      .optional(),
+  })
+  .superRefine(({ socket, group: members, listen }, context) => {
+    const refuse = (key: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [key], message });
+    };
+    if (socket !== undefined && listen !== undefined)
+      refuse('listen', 'metrics are either on a socket or on an address');
+    if (members !== undefined && socket === undefined)
+      refuse('group', 'belongs to a socket, and there is none');
+    if (listen !== undefined && !isLoopback(listen)) {
+      refuse(
+        'listen',
+        `${listen.address} can be reached by others, and metrics have no password: use 127.0.0.1 or [::1], with a proxy that asks for one in front`,
+      );
+    }
+  });
+
 export const configSchema = z
   .strictObject({
     initiator: z.strictObject({ name: iscsiName.optional() }).prefault({}),
@@ -256,6 +292,8 @@ export const configSchema = z
         memory: size.default(defaultLimits.bytesInFlight),
       })
       .prefault({}),
+    /** Where Prometheus finds us; default: nowhere. */
+    metrics: metricsSchema.prefault({}),
     log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
     volume: z.array(volumeSchema).default([]),
   })
