@@ -8,10 +8,19 @@ const paragraphs = Object.entries(packages)
   .filter(([path, { dev, optional }]) => path !== '' && !dev && !optional)
   .map(([path, { version, license }]) => {
     const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
-    const file = readdirSync(path).find((entry) => /^licen[cs]e/i.test(entry));
-    const text =
-      file === undefined ? `License: ${license}` : readFileSync(`${path}/${file}`, 'utf8');
+    const text = commonLicense(license) ?? ownLicense(path) ?? `License: ${license}`;
     return `${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${text.trim()}\n`;
   });
 const ours = readFileSync('packaging/debian/copyright.in', 'utf8');
 console.log([ours, ...paragraphs].join('\n').replaceAll('\r', '').trimEnd());
+
+/** Debian has the texts of some licences on every machine, and wants no copies. */
+function commonLicense(license) {
+  if (license !== 'Apache-2.0') return undefined;
+  return `Licensed under the Apache License, Version 2.0.\nOn Debian systems its text is in /usr/share/common-licenses/${license}.`;
+}
+
+function ownLicense(path) {
+  const file = readdirSync(path).find((entry) => /^licen[cs]e/i.test(entry));
+  return file === undefined ? undefined : readFileSync(`${path}/${file}`, 'utf8');
+}
