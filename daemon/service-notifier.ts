@@ -34,6 +34,8 @@ export class ServiceNotifier {
   feedWatchdog(): void {
     const { send, watchdogMicroseconds, alive, every = everyByTimer } = this.#options;
     if (watchdogMicroseconds === 0) return;
+    // The predecessor may have fed it long ago.
+    send('WATCHDOG=1');
     // Half of the time that the service manager allows, in milliseconds.
     this.#cancelWatchdog ??= every(watchdogMicroseconds / 2000, () => {
       if (alive()) send('WATCHDOG=1');
