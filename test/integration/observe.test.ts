@@ -12,7 +12,7 @@ import { Histogram } from '../../src/histogram.ts';
 import { DaemonFixture, mebibyte, runIserctl, runIserd } from '../helpers/daemon-fixture.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { checkMetrics, parseMetrics } from '../helpers/metrics.ts';
-import { iserctlPath, runOk, type IserdProcess } from '../helpers/programs.ts';
+import { iserctlPath, iserdPath, run, runOk, type IserdProcess } from '../helpers/programs.ts';
 import type { Tgt } from '../helpers/tgt.ts';
 
 const sizeBytes = 64 * mebibyte;
@@ -392,6 +392,29 @@ describe('metrics', function () {
   });
 });
 
+describe('the log', function () {
+  this.timeout(60_000);
+
+  /** What a daemon that cannot start says, with this value of JOURNAL_STREAM. */
+  const said = async (stream: string): Promise<string> => {
+    const url = 'iscsi://127.0.0.1:1/iqn.2026-11.test:x/1';
+    const argv = `${iserdPath} serve ${url} --login-timeout 1 --socket /tmp/iserd-test-no-such/nbd`;
+    const command = `JOURNAL_STREAM=${stream} exec ${process.execPath} ${argv}`;
+    return (await run('bash', ['-c', command])).stderr;
+  };
+
+  it('has the priorities of the journal where standard error is the journal’s', async () => {
+    const lines = (await said('$(stat -L -c %d:%i /dev/stderr)')).trimEnd().split('\n');
+    for (const line of lines) expect(line).to.match(/^<[3-7]>\S/);
+    expect(lines.filter((line) => line.startsWith('<3>'))).to.have.lengthOf.at.least(1);
+  });
+
+  it('has the time where it goes elsewhere, whoever has started the daemon', async () => {
+    const lines = (await said('1:2')).trimEnd().split('\n');
+    for (const line of lines) expect(line).to.match(/^\d{4}-\d\d-\d\dT\S+Z (error|warn|info): /);
+  });
+});
+
 describe('secrets', function () {
   this.timeout(60_000);
   const fixture = DaemonFixture.perTest();
@@ -439,7 +462,7 @@ ${volume('nowhere', ours.secret, `iscsi://127.0.0.1:1/${tgt.targetName}/1`)}
     ];
     const { stdout, stderr } = await iserd.stop();
     expect(stderr)
-      .to.match(/login failed volume=wrong/)
+      .to.match(/login failed [^\n]*volume=wrong/)
       .and.match(/debug: /)
       .and.match(/nowhere/);
     const everything = [...said, stdout, stderr].join('\n');
