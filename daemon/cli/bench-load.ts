@@ -3,9 +3,9 @@ import { randomFillSync } from 'node:crypto';
 import type { BlockDevice } from '../../src/block/device.ts';
 import { BlockError, BlockOperation, type RequestOwner } from '../../src/block/request-table.ts';
 import { assert, CodedError } from '../../src/errors.ts';
+import { Histogram } from '../../src/histogram.ts';
 import { noBuffer, type BufferPool } from '../../src/memory/buffer-pool.ts';
 import type { ArenaMemory } from '../../src/reactor/reactor.ts';
-import { LatencyHistogram } from './bench-latency.ts';
 
 export interface Workload {
   readonly operation: 'read' | 'write';
@@ -20,7 +20,7 @@ export interface LoadResult {
   readonly requests: number;
   /** From the first counted submission to the last completion. */
   readonly seconds: number;
-  readonly latency: LatencyHistogram;
+  readonly latency: Histogram;
 }
 
 /** What a load runs on; all of one lane. */
@@ -43,7 +43,7 @@ export class Load implements RequestOwner {
   readonly #workload: Workload;
   /** Milliseconds. */
   readonly #now: () => number;
-  readonly #latency = new LatencyHistogram();
+  readonly #latency = new Histogram();
   /** By request slot: when it was submitted, and that it counts. */
   readonly #submittedMs: Float64Array;
   readonly #operation: BlockOperation;
@@ -52,7 +52,8 @@ export class Load implements RequestOwner {
   #inFlight = 0;
   #countFromMs = 0;
   #endMs = 0;
-  #lastMs = 0;
+  /** When the last counted request has ended. */
+  readonly #lastMs = new Float64Array(1);
   #settle: ((failure: CodedError | undefined) => void) | undefined;
   #failure: CodedError | undefined;
 
@@ -112,7 +113,7 @@ export class Load implements RequestOwner {
     return {
       workload: this.#workload,
       requests: this.#latency.count,
-      seconds: (this.#lastMs - this.#countFromMs) / 1000,
+      seconds: (this.#lastMs[0] - this.#countFromMs) / 1000,
       latency: this.#latency,
     };
   }
@@ -120,7 +121,6 @@ export class Load implements RequestOwner {
   onRequestDone(request: number): void {
     const { requests } = this.#ground.device;
     const now = this.#now();
-    const submitted = this.#submittedMs[request];
     const error = requests.error[request];
     if (error !== BlockError.none) {
       const { operation, blockBytes } = this.#workload;
@@ -128,9 +128,9 @@ export class Load implements RequestOwner {
         'bench-request-failed',
         `a ${operation} of ${blockBytes} bytes at offset ${requests.offset[request]} failed: ${blockErrorName(error)}`,
       );
-    } else if (submitted >= this.#countFromMs) {
-      this.#latency.record((now - submitted) * 1000);
-      this.#lastMs = now;
+    } else if (this.#submittedMs[request] >= this.#countFromMs) {
+      this.#lastMs[0] = now;
+      this.#latency.record(this.#submittedMs, request, this.#lastMs);
     }
     const buffer = requests.bufferOffset[request];
     if (this.#failure === undefined && now < this.#endMs) {

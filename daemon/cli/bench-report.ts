@@ -22,7 +22,7 @@ export function describeBench(results: readonly LoadResult[]): string {
       workloadName(workload),
       Number(iops.toFixed(iops < 100 ? 1 : 0)),
       Number(((iops * workload.blockBytes) / 2 ** 20).toFixed(1)),
-      ...[latency.quantile(0.5), latency.quantile(0.99), latency.largest].map((microseconds) =>
+      ...[latency.quantile(0.5), latency.quantile(0.99), latency.maximum].map((microseconds) =>
         milliseconds(microseconds),
       ),
     ];
@@ -57,7 +57,7 @@ export function benchDocument(
         mean: result.latency.mean,
         p50: result.latency.quantile(0.5),
         p99: result.latency.quantile(0.99),
-        max: result.latency.largest,
+        max: result.latency.maximum,
       },
     })),
   };

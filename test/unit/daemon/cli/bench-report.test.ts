@@ -1,10 +1,11 @@
 import { expect } from 'chai';
-import { LatencyHistogram } from '../../../../daemon/cli/bench-latency.ts';
+import { Histogram } from '../../../../src/histogram.ts';
 import type { LoadResult } from '../../../../daemon/cli/bench-load.ts';
 import { describeBench, ProgressLine, workloadName } from '../../../../daemon/cli/bench-report.ts';
 
-const latency = new LatencyHistogram();
-for (let i = 0; i < 100; i++) latency.record(i < 98 ? 60 : 2500);
+const latency = new Histogram();
+const times = Float64Array.of(0, 0.06, 2.5);
+for (let i = 0; i < 100; i++) latency.record(times, 0, times.subarray(i < 98 ? 1 : 2));
 
 const result: LoadResult = {
   workload: { operation: 'write', order: 'random', blockBytes: 1024 * 1024, depth: 8 },
