@@ -164,7 +164,10 @@ export class KernelDevice {
     serverFds: readonly number[],
   ): Promise<KernelAttachment> {
     let device: SysfsDevice;
+    // One socket has no timeout, and setting that would undo the queue's.
+    const timeout: { timeoutSeconds?: number } = {};
     try {
+      if (request.lanes > 1) timeout.timeoutSeconds = this.#timeoutSeconds(request);
       device = await this.#ownDevice(index, request);
     } catch (error) {
       this.#closeAll(serverFds);
@@ -173,7 +176,8 @@ export class KernelDevice {
     await request.serve(serverFds);
     const { backendIdentifier } = request;
     const deadConnTimeoutSeconds = this.deadConnTimeoutSeconds(request);
-    await this.#calls.nbdReconfigure({ index, backendIdentifier, deadConnTimeoutSeconds });
+    const changes = { index, backendIdentifier, deadConnTimeoutSeconds, ...timeout };
+    await this.#calls.nbdReconfigure(changes);
     return this.#attachment(index, device, request, serverFds);
   }
 

@@ -431,7 +431,12 @@ describe('KernelDevice', () => {
       expect(attachment).to.include({ index: 7, path: '/dev/nbd7' });
       expect(served).to.deep.equal([[50, 51]]);
       expect(kernel.reconfigures).to.deep.equal([
-        { index: 7, backendIdentifier: 'iserd:vol:naa.1', deadConnTimeoutSeconds: 7 },
+        {
+          index: 7,
+          backendIdentifier: 'iserd:vol:naa.1',
+          deadConnTimeoutSeconds: 7,
+          timeoutSeconds: 120 + 30,
+        },
       ]);
     });
 
