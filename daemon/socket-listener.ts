@@ -5,7 +5,8 @@ import { NbdListener } from '../src/nbd/listener.ts';
 import { openReactor, type OpenReactor } from '../src/reactor/open.ts';
 import type { Reactor } from '../src/reactor/reactor.ts';
 import { system } from './system.ts';
-import { TlsRelay, type TlsFiles } from './tls/relay.ts';
+import type { TlsFiles } from './tls/material.ts';
+import { TlsRelay } from './tls/relay.ts';
 
 export interface UnixPlace {
   readonly path: string;
@@ -39,7 +40,7 @@ const batchCapacity = 64;
 
 /** All listeners of the daemon, on one small reactor and, for TLS, one relay. */
 export class SocketListeners {
-  readonly #maximumClients: number;
+  #maximumClients: number;
   readonly #onAcceptError: (errno: number) => void;
   readonly #relay: TlsRelay;
   #open: OpenReactor | undefined;
@@ -60,6 +61,12 @@ export class SocketListeners {
       handshakeMs: defaultLimits.handshakeMs,
       onTrouble: onTlsTrouble,
     });
+  }
+
+  /** Clients that a listener has at a time; for those that come from now on. */
+  set maximumClients(count: number) {
+    this.#maximumClients = count;
+    this.#relay.maximumClients = count;
   }
 
   listen(where: ListenPlace, onConnection: (fd: number) => void): SocketListener {
@@ -107,9 +114,12 @@ export class SocketListeners {
     onConnection: (fd: number) => void,
     afterClose: () => void = () => undefined,
   ): SocketListener {
+    const maximumClients = (): number => this.#maximumClients;
     const listener = new NbdListener(fd, {
       reactor: this.#getReactor(),
-      maximumClients: this.#maximumClients,
+      get maximumClients() {
+        return maximumClients();
+      },
       onConnection,
       onAcceptError: this.#onAcceptError,
     });

@@ -16,6 +16,7 @@ export interface RelayListener {
 
 export type RelayRequest =
   | ({ readonly request: 'listen' } & RelayListener)
+  | { readonly request: 'limit'; readonly maximumClients: number }
   | { readonly request: 'close'; readonly listener: number };
 
 export type RelayEvent =

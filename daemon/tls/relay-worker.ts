@@ -12,10 +12,15 @@ const post = (event: RelayEvent): void => {
 const listeners = new Map<number, TlsListener>();
 
 port.on('message', (request: RelayRequest) => {
-  const { listener } = request;
-  if (request.request === 'listen') listeners.set(listener, new TlsListener(request, post));
-  else {
-    listeners.get(listener)?.close();
-    listeners.delete(listener);
+  if (request.request === 'limit') {
+    for (const listener of listeners.values()) listener.maximumClients = request.maximumClients;
+    return;
   }
+  const { listener } = request;
+  if (request.request === 'listen') {
+    listeners.set(listener, new TlsListener(request, post));
+    return;
+  }
+  listeners.get(listener)?.close();
+  listeners.delete(listener);
 });

@@ -1,21 +1,11 @@
 /** The main thread's end of the TLS relay: one worker thread for all TLS listeners, started with the first. */
-import { readFileSync } from 'node:fs';
-import { createSecureContext } from 'node:tls';
 import { Worker } from 'node:worker_threads';
-import { ConfigurationError } from '../../src/errors.ts';
-import { readSafeFile } from '../config/safe-file.ts';
-import { forget, keepSecret } from '../config/secret.ts';
+import { system } from '../system.ts';
+import { readMaterial, type TlsFiles } from './material.ts';
 import type { RelayEvent, RelayRequest } from './messages.ts';
 
-/** Paths of PEM files. */
-export interface TlsFiles {
-  readonly certificate: string;
-  readonly key: string;
-  /** Signer of the certificates that clients must show. */
-  readonly clientCa: string;
-}
-
 export interface TlsRelayOptions {
+  /** Of a listener. */
   readonly maximumClients: number;
   readonly handshakeMs: number;
   /** What people should know: a client was refused, the relay has ended. */
@@ -26,10 +16,18 @@ export class TlsRelay {
   readonly #options: TlsRelayOptions;
   readonly #onConnection = new Map<number, (fd: number) => void>();
   #worker: Worker | undefined;
+  #maximumClients: number;
   #nextListener = 0;
 
   constructor(options: TlsRelayOptions) {
     this.#options = options;
+    this.#maximumClients = options.maximumClients;
+  }
+
+  /** For clients that come from now on. */
+  set maximumClients(count: number) {
+    this.#maximumClients = count;
+    if (this.#worker !== undefined) this.#post({ request: 'limit', maximumClients: count });
   }
 
   /**
@@ -40,7 +38,8 @@ export class TlsRelay {
     const material = readMaterial(files);
     const listener = this.#nextListener++;
     this.#onConnection.set(listener, onConnection);
-    const { maximumClients, handshakeMs } = this.#options;
+    const { handshakeMs } = this.#options;
+    const maximumClients = this.#maximumClients;
     this.#post({ request: 'listen', listener, fd, maximumClients, handshakeMs, ...material });
     return () => {
       this.#onConnection.delete(listener);
@@ -58,10 +57,17 @@ export class TlsRelay {
     this.#worker.postMessage(request);
   }
 
+  /** The listener may have been closed meanwhile. */
+  #onClient(listener: number, fd: number): void {
+    const onConnection = this.#onConnection.get(listener);
+    if (onConnection === undefined) system.closeFd(fd);
+    else onConnection(fd);
+  }
+
   #start(): Worker {
     const worker = new Worker(new URL('./relay-worker.js', import.meta.url), { name: 'tls-relay' });
     worker.on('message', (event: RelayEvent) => {
-      if (event.event === 'client') this.#onConnection.get(event.listener)?.(event.fd);
+      if (event.event === 'client') this.#onClient(event.listener, event.fd);
       else this.#options.onTrouble(`TLS client refused: ${event.reason}`);
     });
     worker.on('error', (error: Error) => {
@@ -69,38 +75,5 @@ export class TlsRelay {
     });
     worker.unref();
     return worker;
-  }
-}
-
-/** Reads the files and makes sure that they are what they should be and belong together. */
-function readMaterial(files: TlsFiles): {
-  certificate: Uint8Array;
-  key: Uint8Array;
-  clientCa: Uint8Array;
-} {
-  const certificate = readPublicFile(files.certificate);
-  const clientCa = readPublicFile(files.clientCa);
-  const key = keepSecret(readSafeFile(files.key));
-  try {
-    createSecureContext({
-      cert: Buffer.from(certificate),
-      ca: Buffer.from(clientCa),
-      key: Buffer.from(key.buffer, 0, key.length),
-    });
-  } catch (error) {
-    forget(key);
-    throw new ConfigurationError(
-      'tls-material',
-      `TLS: ${files.certificate}, ${files.key}, ${files.clientCa}: ${(error as Error).message}`,
-    );
-  }
-  return { certificate, key, clientCa };
-}
-
-function readPublicFile(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new ConfigurationError('tls-material', `${path}: ${(error as Error).message}`);
   }
 }

@@ -23,12 +23,16 @@ export class TlsListener {
   readonly #emit: (event: RelayEvent) => void;
   readonly #tcp: Server;
   readonly #tls: TlsServer;
+  #maximumClients: number;
   readonly #sockets = new Set<Socket>();
+  /** Clients whose handshake is over, by address and port. */
+  readonly #served = new Set<string>();
   /** What clients have said of themselves before TLS, by address and port: the TLS server makes sockets of its own. */
   readonly #clientFlags = new Map<string, Uint8Array>();
 
   constructor(listener: RelayListener, emit: (event: RelayEvent) => void) {
     this.#listener = listener;
+    this.#maximumClients = listener.maximumClients;
     this.#emit = emit;
     this.#tls = createTlsServer({
       cert: Buffer.from(listener.certificate),
@@ -55,13 +59,19 @@ export class TlsListener {
     this.#tcp.listen({ fd: listener.fd });
   }
 
+  /** For clients that come from now on. */
+  set maximumClients(count: number) {
+    this.#maximumClients = count;
+  }
+
+  /** No more clients. Those that are served stay until their volume lets them go. */
   close(): void {
     this.#tcp.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) if (!this.#served.has(peerOf(socket))) socket.destroy();
   }
 
   #negotiate(socket: Socket): void {
-    if (this.#sockets.size >= this.#listener.maximumClients) {
+    if (this.#sockets.size >= this.#maximumClients) {
       socket.destroy();
       return;
     }
@@ -75,6 +85,7 @@ export class TlsListener {
       clearTimeout(timer);
       this.#sockets.delete(socket);
       this.#clientFlags.delete(peer);
+      this.#served.delete(peer);
     });
     const engine = new StartTls();
     const onData = (bytes: Buffer): void => {
@@ -99,8 +110,10 @@ export class TlsListener {
 
   #serve(client: TLSSocket): void {
     client.on('error', () => client.destroy());
-    const clientFlags = this.#clientFlags.get(peerOf(client));
+    const peer = peerOf(client);
+    const clientFlags = this.#clientFlags.get(peer);
     assert(clientFlags !== undefined, 'a client that is secure has sent its flags');
+    this.#served.add(peer);
     const [ours, lanes] = system.socketPair(bufferBytes);
     const local = new Socket({ fd: ours });
     local.on('error', () => local.destroy());
