@@ -50,14 +50,29 @@ export const responseSchema = z.union([
   z.object({
     jsonrpc: z.literal('2.0'),
     id: z.union([z.number(), z.string()]).nullable(),
-    error: z.object({ code: z.number(), message: z.string() }),
+    error: z.object({
+      code: z.number(),
+      message: z.string(),
+      /** What scripts may act on. */
+      data: z.object({ code: z.string() }).optional(),
+    }),
   }),
 ]);
+
+/** What a daemon sends unasked, after a method that asked for it once and for all. */
+export const notificationSchema = z.object({
+  jsonrpc: z.literal('2.0'),
+  method: z.string(),
+  params: z.unknown(),
+});
 
 /** JSON-RPC 2.0 §5.1. */
 export const RpcError = {
   parseError: -32700,
   invalidRequest: -32600,
   methodNotFound: -32601,
+  invalidParams: -32602,
   internalError: -32603,
+  /** The daemon says no; `data.code` says which no. */
+  refused: -32000,
 } as const;

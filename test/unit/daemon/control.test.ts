@@ -12,8 +12,13 @@ import {
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { callControl } from '../../../daemon/control/client.ts';
-import { ControlServer, type ControlMethods } from '../../../daemon/control/server.ts';
+import { callControl, followControl } from '../../../daemon/control/client.ts';
+import {
+  ControlServer,
+  ParametersError,
+  type ControlConnection,
+  type ControlMethods,
+} from '../../../daemon/control/server.ts';
 import { system } from '../../../daemon/system.ts';
 import { CodedError } from '../../../src/errors.ts';
 
@@ -37,6 +42,8 @@ describe('the control socket', () => {
     const server = new ControlServer({
       echo: (parameters) => Promise.resolve(parameters),
       fail: () => Promise.reject(new CodedError('x', 'the method failed')),
+      break: () => Promise.reject(new Error('a bug')),
+      strict: () => Promise.reject(new ParametersError('level: must be one of …')),
       ...methods,
     });
     servers.push(server);
@@ -115,7 +122,7 @@ describe('the control socket', () => {
     it('gives a failure of the method to the caller', async () => {
       await listen();
       const error = await failure(callControl(path, 'fail'));
-      expect(error).to.include({ code: 'control-failed', message: 'the method failed' });
+      expect(error).to.include({ code: 'x', message: 'the method failed' });
     });
 
     it('answers a request that comes byte by byte, within a character, too', async () => {
@@ -127,6 +134,90 @@ describe('the control socket', () => {
         await new Promise((resolve) => socket.write(Uint8Array.of(byte), resolve));
       expect((await answer).toString()).to.include('"text":"ü"');
       socket.destroy();
+    });
+
+    it('gives scripts a word for every error', async () => {
+      await listen();
+      const [line] = await say(request({ method: 'strict' }), 1);
+      expect(JSON.parse(line)).to.deep.include({
+        error: {
+          code: -32602,
+          message: 'level: must be one of …',
+          data: { code: 'invalid-parameters' },
+        },
+      });
+    });
+
+    describe('sends notifications', () => {
+      let follower: ControlConnection;
+      let gone = 0;
+      const follow: ControlMethods = {
+        follow: (_, connection) => {
+          follower = connection;
+          connection.onGone(() => gone++);
+          connection.notify('event', 'at once');
+          return Promise.resolve({});
+        },
+      };
+
+      beforeEach(() => {
+        gone = 0;
+      });
+
+      it('after the answer, in order, until the daemon closes', async () => {
+        const server = await listen(follow);
+        const heard: unknown[] = [];
+        let following: Promise<void> = Promise.resolve();
+        await new Promise<void>((resolve) => {
+          following = followControl(path, 'follow', (params) => {
+            heard.push(params);
+            resolve();
+          });
+        });
+        for (const event of [1, 2, 3]) follower.notify('event', event);
+        await Promise.all([server.close(), following]);
+        expect(heard).to.deep.equal(['at once', 1, 2, 3]);
+        expect(gone).to.equal(1);
+      });
+
+      it('until the client has had enough', async () => {
+        await listen(follow);
+        const end = new AbortController();
+        await followControl(
+          path,
+          'follow',
+          () => {
+            end.abort();
+          },
+          end.signal,
+        );
+        while (gone === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      });
+
+      it('and cuts off who does not take them', async () => {
+        await listen(follow);
+        const socket = createConnection(path);
+        const closed = new Promise((resolve) => socket.on('close', resolve));
+        socket.on('error', () => undefined);
+        socket.write(request({ method: 'follow' }));
+        await new Promise((resolve) => socket.once('data', resolve));
+        socket.pause();
+        const text = 'x'.repeat(100_000);
+        for (let sent = 0; gone === 0 && sent < 1000; sent++) {
+          follower.notify('event', text);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        expect(gone).to.equal(1);
+        socket.resume();
+        await closed;
+        expect(await callControl(path, 'echo')).to.deep.equal({});
+      });
+
+      it('none where the method is refused', async () => {
+        await listen();
+        const error = await failure(followControl(path, 'fail', () => undefined));
+        expect(error.code).to.equal('x');
+      });
     });
 
     it('answers several requests of one packet', async () => {
@@ -152,7 +243,9 @@ describe('the control socket', () => {
       ['an extra member', request({ method: 'echo', extra: 1 }), -32600],
       ['an unknown method', request({ method: 'nothing' }), -32601],
       ['a method of every object', request({ method: 'constructor' }), -32601],
-      ['a method that fails', request({ method: 'fail' }), -32603],
+      ['a method that refuses', request({ method: 'fail' }), -32000],
+      ['a method that breaks', request({ method: 'break' }), -32603],
+      ['parameters that are not its', request({ method: 'strict' }), -32602],
     ];
     for (const [what, line, code] of hostile) {
       it(`answers ${what} with error ${code}, and the next request as well`, async () => {
