@@ -1,12 +1,18 @@
 #!/usr/bin/env node
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { usageFailure } from './cli/daemon-arguments.ts';
+import { withAdvice } from './cli/advice.ts';
+import { attachCommand } from './cli/attach.ts';
 import { benchCommand } from './cli/bench.ts';
+import { checkConfigCommand } from './cli/check-config.ts';
+import { usageFailure } from './cli/daemon-arguments.ts';
 import { detachCommand } from './cli/detach.ts';
 import { discoverCommand } from './cli/discover.ts';
 import { doctorCommand } from './cli/doctor.ts';
+import { eventsCommand } from './cli/events.ts';
 import { inspectCommand } from './cli/inspect.ts';
+import { logLevelCommand } from './cli/log-level.ts';
+import { reloadCommand } from './cli/reload.ts';
 import { restartCommand } from './cli/restart.ts';
 import { statsCommand } from './cli/stats.ts';
 import { statusCommand } from './cli/status.ts';
@@ -21,8 +27,13 @@ async function main(): Promise<void> {
     .usage('$0 COMMAND')
     .command(statusCommand)
     .command(statsCommand)
-    .command(restartCommand)
+    .command(eventsCommand)
+    .command(attachCommand)
     .command(detachCommand)
+    .command(reloadCommand)
+    .command(restartCommand)
+    .command(logLevelCommand)
+    .command(checkConfigCommand)
     .command(discoverCommand)
     .command(inspectCommand)
     .command(doctorCommand)
@@ -41,6 +52,6 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`iserctl: ${withoutSecrets((error as Error).message)}\n`);
+  process.stderr.write(`iserctl: ${withoutSecrets(withAdvice(error as Error))}\n`);
   process.exitCode = error instanceof ConfigurationError ? 2 : 1;
 }

@@ -1,16 +1,15 @@
 import { fstatSync } from 'node:fs';
 import { hideBin } from 'yargs/helpers';
 import { parseDaemonArguments } from './cli/daemon-arguments.ts';
-import { loadConfig } from './config/load.ts';
-import { forget } from './config/secret.ts';
+import { readConfig } from './config/load.ts';
 import { ConfigurationError } from '../src/errors.ts';
 import { withoutSecrets } from '../src/iscsi/url.ts';
 import { holdMemory } from './launcher.ts';
 import { runDaemon, type DaemonOptions } from './run.ts';
 import { serveConfig } from './cli/serve-config.ts';
+import { createLogger, type Logger } from './logging.ts';
 import { system } from './system.ts';
-import { volumeSpecs } from './volume-spec.ts';
-import { createLogger } from './logging.ts';
+import { planConfig, type ConfigPlan } from './volume-plan.ts';
 
 /**
  * Runs `iserd` to its end and sets the process's exit code: 0 stopped as asked; 1 failed while running or starting; 2 the configuration
@@ -20,35 +19,39 @@ export async function main(ioFlusher: string): Promise<void> {
   // A log reader that goes away (journald restarting, a closed pipe) must not end the daemon.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   try {
-    const options = await daemonOptions();
-    process.exitCode = options === undefined ? 0 : await serve(options, ioFlusher);
+    const options = await daemonOptions(ioFlusher);
+    process.exitCode = options === undefined ? 0 : await serve(options);
   } catch (error) {
     process.stderr.write(`iserd: ${withoutSecrets((error as Error).message)}\n`);
     process.exitCode = error instanceof ConfigurationError ? 2 : 1;
   }
 }
 
-async function serve(options: DaemonOptions, ioFlusher: string): Promise<number> {
-  const { specs, logger } = options;
-  if (specs.some(({ device }) => device !== undefined)) {
-    const weaknesses = holdMemory();
-    if (ioFlusher !== '') weaknesses.unshift(`threads are no I/O flushers: ${ioFlusher}`);
-    // In one line: it is one state of affairs, and the cure is one as well.
-    if (weaknesses.length > 0)
-      logger.warn(`the device may hang when memory runs out: ${weaknesses.join('; ')}`);
-  }
+async function serve(options: DaemonOptions): Promise<number> {
   try {
     return await runDaemon(options);
   } finally {
     // V8 gives its memory back at the end, and ends the process when the kernel refuses some of it for being locked.
     system.unlockMemory();
-    for (const { chap, mutualChap } of specs.flatMap(({ sessions }) => sessions))
-      forget(chap?.secret, mutualChap?.secret);
   }
 }
 
+/** A daemon with a device keeps its memory; said once, what keeps it from that. */
+function holdMemoryOnce(ioFlusher: string, logger: Logger): () => void {
+  let held = false;
+  return () => {
+    if (held) return;
+    held = true;
+    const weaknesses = holdMemory();
+    if (ioFlusher !== '') weaknesses.unshift(`threads are no I/O flushers: ${ioFlusher}`);
+    // In one line: it is one state of affairs, and the cure is one as well.
+    if (weaknesses.length > 0)
+      logger.warn(`the device may hang when memory runs out: ${weaknesses.join('; ')}`);
+  };
+}
+
 /** From command line and configuration; undefined when help was all that was wanted. */
-async function daemonOptions(): Promise<DaemonOptions | undefined> {
+async function daemonOptions(ioFlusher: string): Promise<DaemonOptions | undefined> {
   const command = await parseDaemonArguments(hideBin(process.argv));
   if (command === undefined) return undefined;
   if (command.kind === 'serve') {
@@ -58,24 +61,23 @@ async function daemonOptions(): Promise<DaemonOptions | undefined> {
     const logger = createLogger(config.log.level);
     for (const warning of warnings) logger.warn(warning);
     return {
-      config,
-      specs: [spec],
+      plan: { config, volumes: [{ config: config.volume[0], spec }] },
+      load: undefined,
       logger,
       front,
-      retries: false,
       controlSocket: command.controlSocket,
+      beforeAttach: holdMemoryOnce(ioFlusher, logger),
     };
   }
-  const config = loadConfig(command.config);
-  const specs = volumeSpecs(config);
-  if (specs.length === 0)
-    throw new ConfigurationError('no-volumes', `${command.config}: no [[volume]] in it`);
+  const load = (): ConfigPlan => planConfig(readConfig(command.config));
+  const plan = load();
+  const logger = createLogger(plan.config.log.level);
   return {
-    config,
-    specs,
-    logger: createLogger(config.log.level),
+    plan,
+    load,
+    logger,
     front: 'configured',
-    retries: true,
-    controlSocket: config.control.socket,
+    controlSocket: plan.config.control.socket,
+    beforeAttach: holdMemoryOnce(ioFlusher, logger),
   };
 }

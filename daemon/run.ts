@@ -1,92 +1,113 @@
 /** The composition root: builds the daemon's parts, runs them until a signal, and takes them down in order. */
 import { availableParallelism } from 'node:os';
-import { getSystemErrorName } from 'node:util';
+import { getSystemErrorName, isDeepStrictEqual } from 'node:util';
+import { CodedError } from '../src/errors.ts';
+import type { NbdLimits } from '../src/nbd/limits.ts';
 import { systemTimers } from '../src/timers.ts';
-import type { Config } from './config/schema.ts';
+import { announce } from './announce.ts';
 import type { Front } from './cli/serve-config.ts';
+import type { Config } from './config/schema.ts';
+import type { ReloadResult } from './control/messages.ts';
+import { controlMethods } from './control/methods.ts';
 import { ControlServer } from './control/server.ts';
 import { daemonStats } from './control/stats.ts';
 import { daemonStatus } from './control/status.ts';
-import { openMetrics } from './metrics/open.ts';
-import type { MetricsEndpoint } from './metrics/endpoint.ts';
+import { Ending } from './ending.ts';
+import { EventHub, type Tell } from './events.ts';
 import { KernelDevice } from './kernel-device.ts';
+import type { LaneSettings } from './lane-pool.ts';
+import { LiveConfiguration } from './live-configuration.ts';
 import type { Logger } from './logging.ts';
+import { LoginGate } from './login-gate.ts';
+import type { MetricsEndpoint } from './metrics/endpoint.ts';
+import { openMetrics } from './metrics/open.ts';
+import { Readiness } from './readiness.ts';
+import { summarizeReload } from './reload.ts';
 import { DeviceRecords } from './restart/device-records.ts';
 import { DeviceSuccession } from './restart/device-succession.ts';
 import { Inheritance, isInheritedName, Legacy } from './restart/inheritance.ts';
 import { runtimeDirectory } from './restart/runtime-directory.ts';
+import { RuntimeVolumes } from './restart/runtime-volumes.ts';
 import { VolumeLocks } from './restart/volume-locks.ts';
 import { ServiceNotifier } from './service-notifier.ts';
-import { SocketListeners, type TcpPlace } from './socket-listener.ts';
+import { SocketListeners } from './socket-listener.ts';
 import { StatisticsSampler } from './statistics/sampler.ts';
 import { Supervisor } from './supervisor.ts';
 import { system } from './system.ts';
-import { StopMode, type Volume } from './volume.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import type { Volume } from './volume.ts';
+import { StopMode } from './volume-device.ts';
+import { forgetSecrets, type ConfigPlan } from './volume-plan.ts';
 
 export interface DaemonOptions {
-  readonly config: Config;
-  readonly specs: readonly VolumeSpec[];
+  readonly plan: ConfigPlan;
+  /**
+   * Reads the configuration again. With it volumes come and go while the daemon runs, and those that cannot be started are tried again;
+   * without it there is one, and the daemon ends when that cannot be started.
+   */
+  readonly load: (() => ConfigPlan) | undefined;
   readonly logger: Logger;
   readonly front: Front;
-  /** Volumes that cannot be started are tried again, instead of ending the daemon when there is no other. */
-  readonly retries: boolean;
   /** Where iserctl finds us; undefined: nowhere. */
   readonly controlSocket: string | undefined;
+  /** Called before kernel devices are attached, as often as it happens. */
+  readonly beforeAttach: () => void;
 }
 
 const requestCapacityPerLane = 4096;
+/** Logins that may begin at a time, and how long each counts. */
+const loginPlaces = 16;
+const loginPatienceMs = 1000;
 
 /**
- * Runs until SIGTERM, SIGINT, SIGHUP (the terminal is gone), the end of an inetd-style client, or a failure. Resolves with the exit code.
- * After SIGUSR2 it does not: the process becomes a new iserd with the same command line, which serves the devices on.
+ * Runs until SIGTERM, SIGINT, the end of an inetd-style client, or a failure; SIGHUP has it read its configuration again, and ends it where
+ * there is none (the terminal is gone). Resolves with the exit code. After SIGUSR2 it does not: the process becomes a new iserd with the
+ * same command line, which serves the devices on.
  */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const { config, logger, front } = options;
+  const { logger, front, load, plan } = options;
+  const { config } = plan;
   const ending = new Ending();
+  const events = new EventHub();
   const directory = runtimeDirectory();
   const inheritance = Inheritance.ofThisProcess(system);
   const legacy = new Legacy();
-  const listeners = new SocketListeners(
-    config.limits.clients,
-    (errno) => {
-      logger.warn('NBD clients cannot be accepted for now', { reason: acceptFailure(errno) });
-    },
-    (message) => {
-      logger.warn(message);
-    },
-  );
+  const listeners = createListeners(config, logger);
+  const devices = new DeviceSuccession({
+    devices: new KernelDevice(),
+    records: new DeviceRecords(`${directory}/devices`),
+    inheritance,
+    legacy,
+    logger,
+  });
+  const tell: Tell = (event) => {
+    events.tell(event);
+    if (event.event === 'volume') readiness.volumesChanged();
+  };
   const supervisor = new Supervisor({
-    lane: {
-      registration: config.memory.registration,
-      pinLimitBytes: config.memory.pin_limit,
-      arenaBytes: config.memory.arena_size,
-      hugePages: config.memory.huge_pages,
-      spinMicroseconds: config.lanes.spin_us,
-      requestCapacity: requestCapacityPerLane,
-      clientLimits: {
-        requests: config.limits.requests,
-        bytesInFlight: config.limits.memory,
-        handshakeMs: config.limits.handshake_timeout,
-        stallMs: config.limits.stall_timeout,
-      },
-    },
+    lane: laneSettings(config),
     maximumLanes: availableParallelism(),
-    retries: options.retries,
+    retries: load !== undefined,
     surroundings: {
-      kernelDevices: new DeviceSuccession({
-        devices: new KernelDevice(),
-        records: new DeviceRecords(`${directory}/devices`),
-        inheritance,
-        legacy,
-        logger,
-      }),
+      kernelDevices: {
+        attach: (request) => {
+          options.beforeAttach();
+          return devices.attach(request);
+        },
+        giveUpExpired: (owner) => devices.giveUpExpired(owner),
+        leftBy: (owner, backendPrefix) => devices.leftBy(owner, backendPrefix),
+      },
       locks: new VolumeLocks({ directory: `${directory}/locks`, inheritance }),
       legacy,
       listeners,
+      logins: new LoginGate({
+        places: loginPlaces,
+        patienceMs: loginPatienceMs,
+        timers: systemTimers,
+      }),
       onClientEnded: () => {
         if (front === 'stdio') ending.end(0, 'the client has gone');
       },
+      tell,
     },
     logger,
     onServing: (volume) => {
@@ -97,28 +118,84 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       ending.end(1, 'a lane failed');
     },
   });
-  const restart = (reason: string): void => {
-    if (front === 'configured') ending.restart(reason);
-    else logger.warn('not restarted: clients that came with the process would be lost');
-  };
-  const sampler = new StatisticsSampler(() => supervisor.lanes, systemTimers);
-  const control = new ControlServer({
-    status: (parameters) => daemonStatus(supervisor, sampler, parameters),
-    stats: (parameters) => daemonStats(supervisor, sampler, parameters),
-    restart: () => {
-      // When the answer is on its way.
-      setImmediate(restart, 'iserctl restart');
-      return Promise.resolve({});
-    },
-  });
   const notifier = new ServiceNotifier({
     send: (state) => system.sdNotify(state),
     watchdogMicroseconds: system.watchdogMicroseconds(),
     alive: () => supervisor.alive(),
   });
   notifier.feedWatchdog();
-  const uninstall = ending.onSignals(['SIGTERM', 'SIGINT', 'SIGHUP']);
-  process.on('SIGUSR2', restart);
+  const readiness = new Readiness({
+    notifier,
+    volumes: () => supervisor.volumes,
+    nowMicroseconds: () => process.hrtime.bigint() / 1000n,
+    onReady: (status) => {
+      tell({ event: 'daemon', change: 'ready', reason: status });
+    },
+  });
+  const live = new LiveConfiguration({
+    plan,
+    load,
+    kept: new RuntimeVolumes(directory, options.controlSocket ?? ''),
+    supervisor,
+    logger,
+    adopt: async (before, after) => {
+      if (before.log.level !== after.log.level) logger.level = after.log.level;
+      if (isDeepStrictEqual(before.limits, after.limits)) return;
+      listeners.maximumClients = after.limits.clients;
+      await supervisor.limitClients(clientLimits(after));
+    },
+  });
+  const refuseRestart = (): void => {
+    if (front !== 'configured')
+      throw new CodedError('restart-refused', 'clients that came with the process would be lost');
+    // A successor that cannot read its configuration would leave the devices without a daemon.
+    if (load !== undefined) forgetSecrets(load().volumes.map(({ spec }) => spec));
+  };
+  const onRestartSignal = (signal: NodeJS.Signals): void => {
+    try {
+      refuseRestart();
+      ending.restart(signal);
+    } catch (error) {
+      logger.error(`not restarted: ${(error as Error).message}`);
+    }
+  };
+  const reload = async (force: boolean): Promise<ReloadResult> => {
+    try {
+      const result = await readiness.during(() => live.reload(force));
+      const { outcome, reason } = summarizeReload(result);
+      logger.log(outcome === 'done' ? 'info' : 'warn', `reloaded: ${reason}`);
+      tell({ event: 'reload', outcome, reason });
+      return result;
+    } catch (error) {
+      const { message: reason } = error as Error;
+      logger.error(`not reloaded, nothing has changed: ${reason}`);
+      tell({ event: 'reload', outcome: 'refused', reason });
+      throw error;
+    }
+  };
+  const sampler = new StatisticsSampler(() => supervisor.lanes, systemTimers);
+  const control = new ControlServer(
+    controlMethods({
+      status: (parameters) => daemonStatus(supervisor, sampler, parameters),
+      stats: (parameters) => daemonStats(supervisor, sampler, parameters),
+      refuseRestart,
+      restart: () => {
+        ending.restart('iserctl restart');
+      },
+      reload,
+      attach: (keys) => live.attach(keys),
+      detach: (name, force) => live.detach(name, force),
+      logger,
+      events,
+    }),
+  );
+  const uninstall = ending.onSignals(['SIGTERM', 'SIGINT']);
+  process.on('SIGHUP', () => {
+    if (load === undefined) ending.end(0, 'SIGHUP');
+    // What is wrong with it is in the log.
+    else void reload(false).catch(() => undefined);
+  });
+  process.on('SIGUSR2', onRestartSignal);
   let metrics: MetricsEndpoint | undefined;
   try {
     // First of all: a second daemon with this configuration must not get as far as logging in with the first one's ISIDs.
@@ -127,40 +204,79 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     }
     metrics = await openMetrics(config.metrics, supervisor, sampler);
     sampler.start();
-    const started = supervisor.start(options.specs).then(async (failures) => {
+    readiness.starting();
+    const specs = live.initialSpecs();
+    if (specs.some(({ device }) => device !== undefined)) options.beforeAttach();
+    const started = supervisor.start(specs).then(async (failures) => {
       if (ending.hasBegun) return;
       // A volume that has failed may be started again and come for its own.
       if (failures.size === 0) inheritance.discard();
       for (const [name, error] of failures)
         logger.error(`volume ${name}: ${error.message}`, { code: codeOf(error) });
-      if (failures.size === options.specs.length && !options.retries) {
+      if (failures.size === specs.length && load === undefined) {
         ending.end(1, 'no volume could be started');
         return;
       }
       await openFronts(front, supervisor.volumes);
-      notifier.ready(
-        `serving ${options.specs.length - failures.size} of ${options.specs.length} volumes`,
-      );
+      readiness.attempted();
     });
     const reason = await Promise.race([ending.reached, started.then(() => ending.reached)]);
     logger.info(`stopping: ${reason}`);
+    tell({ event: 'daemon', change: ending.restarts ? 'restarting' : 'stopping', reason });
   } catch (error) {
     logger.error((error as Error).message, { code: codeOf(error as Error) });
     ending.end(1, 'start failed');
   } finally {
+    readiness.ending();
     if (ending.restarts) notifier.reloading(process.hrtime.bigint() / 1000n);
-    else notifier.stopping(60_000);
+    else notifier.stopping();
     await control.close();
     await metrics?.close();
     sampler.stop();
     await supervisor.stop(ending.restarts ? StopMode.handOver : StopMode.keepUsed);
     listeners.close();
+    live.close();
     uninstall();
+    notifier.endExtension();
   }
   if (ending.restarts) return becomeSuccessor(legacy, logger);
   if (legacy.store(system)) logger.info('the service manager keeps the sockets of devices');
   logger.info('stopped');
   return ending.exitCode;
+}
+
+function createListeners({ limits }: Config, logger: Logger): SocketListeners {
+  return new SocketListeners(
+    limits.clients,
+    (errno) => {
+      logger.warn('NBD clients cannot be accepted for now', { reason: acceptFailure(errno) });
+    },
+    (message) => {
+      logger.warn(message);
+    },
+  );
+}
+
+function laneSettings(config: Config): LaneSettings {
+  const { memory, lanes } = config;
+  return {
+    registration: memory.registration,
+    pinLimitBytes: memory.pin_limit,
+    arenaBytes: memory.arena_size,
+    hugePages: memory.huge_pages,
+    spinMicroseconds: lanes.spin_us,
+    requestCapacity: requestCapacityPerLane,
+    clientLimits: clientLimits(config),
+  };
+}
+
+function clientLimits({ limits }: Config): Partial<NbdLimits> {
+  return {
+    requests: limits.requests,
+    bytesInFlight: limits.memory,
+    handshakeMs: limits.handshake_timeout,
+    stallMs: limits.stall_timeout,
+  };
 }
 
 /** Returns only when it is not possible, with the exit code: then the next start re-attaches the devices as after a crash. */
@@ -190,28 +306,6 @@ async function openFronts(front: Front, volumes: readonly Volume[]): Promise<voi
   }
 }
 
-/** A line on standard output, for people and scripts: what can be used now. */
-function announce(volume: Volume, front: Front, logger: Logger): void {
-  const { devicePath, spec } = volume;
-  const uri =
-    spec.socket === undefined ? undefined : `nbd+unix:///${spec.name}?socket=${spec.socket}`;
-  logger.info('serving', { volume: spec.name, target: spec.target, device: devicePath, uri });
-  if (front === 'stdio') return;
-  const parts = [`ready ${spec.name}`];
-  if (devicePath !== undefined) parts.push(`device=${devicePath}`);
-  if (uri !== undefined) parts.push(`uri=${uri}`);
-  for (const place of spec.places)
-    if (typeof place === 'object' && 'address' in place)
-      parts.push(`tcp=${uriOf(place, spec.name)}`);
-  process.stdout.write(`${parts.join(' ')}\n`);
-}
-
-/** As NBD clients want it: nbds:// with TLS. */
-function uriOf({ address, port, tls }: TcpPlace, name: string): string {
-  const host = address.includes(':') ? `[${address}]` : address;
-  return `${tls === undefined ? 'nbd' : 'nbds'}://${host}:${port}/${name}`;
-}
-
 /** errno of accept(2), in words. */
 function acceptFailure(errno: number): string {
   const name = getSystemErrorName(-errno);
@@ -222,50 +316,4 @@ function acceptFailure(errno: number): string {
 
 function codeOf(error: Error): string | undefined {
   return (error as { code?: string }).code;
-}
-
-/** The first reason to end wins, and its exit code. */
-class Ending {
-  exitCode = 0;
-  hasBegun = false;
-  /** The end of this program, not of the service. */
-  restarts = false;
-  readonly reached: Promise<string>;
-  readonly #reach: (reason: string) => void;
-
-  constructor() {
-    const { promise, resolve } = promiseWithResolver<string>();
-    this.reached = promise;
-    this.#reach = resolve;
-  }
-
-  end(exitCode: number, reason: string): void {
-    if (this.hasBegun) return;
-    this.hasBegun = true;
-    this.exitCode = exitCode;
-    this.#reach(reason);
-  }
-
-  restart(reason: string): void {
-    if (!this.hasBegun) this.restarts = true;
-    this.end(0, reason);
-  }
-
-  onSignals(signals: readonly NodeJS.Signals[]): () => void {
-    const listener = (signal: NodeJS.Signals): void => {
-      this.end(0, signal);
-    };
-    for (const signal of signals) process.on(signal, listener);
-    return () => {
-      for (const signal of signals) process.off(signal, listener);
-    };
-  }
-}
-
-function promiseWithResolver<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => undefined;
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

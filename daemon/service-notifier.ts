@@ -18,15 +18,37 @@ function everyByTimer(periodMs: number, action: () => void): () => void {
   };
 }
 
+/** How often more time is asked for, and for how long each time. */
+const extendIntervalMs = 5000;
+const extensionMicroseconds = 30_000_000;
+
 export class ServiceNotifier {
   readonly #options: ServiceNotifierOptions;
   #cancelWatchdog: (() => void) | undefined;
+  #cancelExtension: (() => void) | undefined;
 
   constructor(options: ServiceNotifierOptions) {
     this.#options = options;
   }
 
+  /** The start or the end takes as long as it takes: more time is asked for, now and again until `ready`, `stopped` or `endExtension`. */
+  extend(): void {
+    const { send, every = everyByTimer } = this.#options;
+    const ask = (): void => {
+      send(`EXTEND_TIMEOUT_USEC=${extensionMicroseconds}`);
+    };
+    if (this.#cancelExtension !== undefined) return;
+    ask();
+    this.#cancelExtension = every(extendIntervalMs, ask);
+  }
+
+  endExtension(): void {
+    this.#cancelExtension?.();
+    this.#cancelExtension = undefined;
+  }
+
   ready(status: string): void {
+    this.endExtension();
     this.#options.send(`READY=1\nSTATUS=${status}`);
   }
 
@@ -46,14 +68,15 @@ export class ServiceNotifier {
     this.#options.send(`STATUS=${text}`);
   }
 
-  /** The service goes on as another program in this process, which says READY again; the watchdog is fed until then. */
+  /** Another configuration is taken up, or the service goes on as another program in this process; `ready` says when that is done. */
   reloading(monotonicMicroseconds: bigint): void {
     this.#options.send(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds}`);
   }
 
-  /** Draining may take `milliseconds` more. */
-  stopping(milliseconds: number): void {
+  /** Draining begins. */
+  stopping(): void {
     this.#cancelWatchdog?.();
-    this.#options.send(`STOPPING=1\nEXTEND_TIMEOUT_USEC=${Math.ceil(milliseconds * 1000)}`);
+    this.#options.send('STOPPING=1\nSTATUS=stopping: requests are being answered');
+    this.extend();
   }
 }

@@ -1,13 +1,17 @@
-import type { LaneEvent, LaneOptions } from './lane/messages.ts';
-import { systemTimers } from '../src/timers.ts';
-import { LaneThread, type LaneFactory, type LanePort } from './lane/lane-thread.ts';
+import { assert, CodedError } from '../src/errors.ts';
+import type { NbdLimits } from '../src/nbd/limits.ts';
+import { LanePool, type LaneSettings } from './lane-pool.ts';
+import type { LaneEvent } from './lane/messages.ts';
+import type { LaneFactory, LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
-import { Volume, type StopMode, type VolumeSurroundings } from './volume.ts';
-import { VolumeRetry } from './volume-retry.ts';
+import type { Volume, VolumeSurroundings } from './volume.ts';
+import { StopMode } from './volume-device.ts';
+import { ChangeEffect } from './volume-diff.ts';
+import { VolumeSet } from './volume-set.ts';
 import type { VolumeSpec } from './volume-spec.ts';
 
 export interface SupervisorOptions {
-  readonly lane: Omit<LaneOptions, 'lanes' | 'sessions'>;
+  readonly lane: LaneSettings;
   /** Most lanes there may be: the number of cores. */
   readonly maximumLanes: number;
   readonly surroundings: Omit<VolumeSurroundings, 'logger' | 'isRetried'>;
@@ -22,31 +26,45 @@ export interface SupervisorOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** Volumes to lanes; start and stop order. Sessions are placed on the lane that has fewest. */
+/** Something to be done to one volume while the others serve on. */
+export type SpecChange =
+  | { readonly kind: 'add'; readonly spec: VolumeSpec }
+  | { readonly kind: 'remove'; readonly name: string }
+  | { readonly kind: 'change'; readonly spec: VolumeSpec; readonly effect: ChangeEffect };
+
+/** Volumes to lanes; start and stop order; changes while others serve. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #createLane: LaneFactory;
-  /** Lanes that there will be, and sessions that each may get: they are spread evenly. */
-  #plan = { lanes: 0, sessions: 0 };
+  readonly #lanes: LanePool;
   /** What lanes have said that is worth saying once. */
   readonly #said = new Set<string>();
-  readonly #lanes: LanePort[] = [];
-  readonly #volumes = new Map<string, Volume>();
-  readonly #sessionsOnLane: number[] = [];
-  readonly #heartbeats: number[] = [];
-  readonly #retries: VolumeRetry[] = [];
+  readonly #volumes: VolumeSet;
+  /** Volumes that are being changed. */
+  readonly #changing = new Set<string>();
+  readonly #applying = new Set<Promise<unknown>>();
   #stopping = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#createLane =
-      options.createLane ??
-      ((index, onEvent, onCrash) =>
-        new LaneThread(index, { ...options.lane, ...this.#plan }, onEvent, onCrash));
+    this.#lanes = new LanePool({
+      lane: options.lane,
+      maximumLanes: options.maximumLanes,
+      createLane: options.createLane,
+      onEvent: (lane, event) => {
+        this.#onLaneEvent(lane, event);
+      },
+      onCrash: options.onFailure,
+    });
+    const { surroundings, retries, logger, onServing } = options;
+    this.#volumes = new VolumeSet({ lanes: this.#lanes, surroundings, retries, logger, onServing });
   }
 
   get volumes(): readonly Volume[] {
-    return [...this.#volumes.values()];
+    return this.#volumes.all;
+  }
+
+  volume(name: string): Volume | undefined {
+    return this.#volumes.get(name);
   }
 
   /**
@@ -54,122 +72,193 @@ export class Supervisor {
    * and with `retries` the others are tried again.
    */
   async start(specs: readonly VolumeSpec[]): Promise<ReadonlyMap<string, Error>> {
-    const sessions = specs.reduce((sum, spec) => sum + spec.sessions.length, 0);
-    const most = Math.max(...specs.map((spec) => spec.sessions.length), this.#options.maximumLanes);
-    const wanted = Math.min(sessions, most);
-    this.#plan = { lanes: wanted, sessions: Math.ceil(sessions / wanted) };
-    while (this.#lanes.length < wanted) this.#startLane();
+    const sessions = specs.map((spec) => spec.sessions.length);
+    this.#lanes.expect(
+      sessions.reduce((sum, count) => sum + count, 0),
+      Math.max(0, ...sessions),
+    );
+    return this.apply(
+      specs.map((spec) => ({ kind: 'add', spec })),
+      false,
+    );
+  }
+
+  /**
+   * Carries out changes, of one volume each: first whatever stops, then whatever starts, so that volumes can exchange what only one can
+   * have. Resolves with the failures by name:
+   * - `volume-in-use`: not done, because somebody uses the device and neither `force` nor `force_detach` is set;
+   * - `volume-busy`: not done, another change of the volume is under way;
+   * - `unknown-volume`, `volume-exists`: not done;
+   * - another code: done, but the volume does not serve. With `retries` it is tried again. One that served before a change, and does not
+   *   with it, serves again as before, if it can.
+   */
+  async apply(changes: readonly SpecChange[], force: boolean): Promise<ReadonlyMap<string, Error>> {
+    const applied = this.#apply(changes, force);
+    this.#applying.add(applied);
+    try {
+      return await applied;
+    } finally {
+      this.#applying.delete(applied);
+    }
+  }
+
+  /** Stops volumes (drain, detach or leave, log out), then lanes. */
+  async stop(mode?: StopMode): Promise<void> {
+    this.#stopping = true;
+    const stopAll = (): Promise<unknown> => {
+      this.#volumes.beginEnd();
+      return Promise.all(this.volumes.map((volume) => volume.stop(mode)));
+    };
+    await stopAll();
+    // A change that was under way may have got as far as another volume.
+    await Promise.all(this.#applying);
+    await stopAll();
+    await this.#lanes.close();
+  }
+
+  get lanes(): readonly LanePort[] {
+    return this.#lanes.ports;
+  }
+
+  /** What an NBD client may cost that comes from now on. */
+  limitClients(limits: Partial<NbdLimits>): Promise<void> {
+    return this.#lanes.limitClients(limits);
+  }
+
+  /** True when each lane's loop has advanced since the last call: feeds the watchdog. The answer is one call old. */
+  alive(): boolean {
+    return this.#lanes.alive();
+  }
+
+  async #apply(
+    changes: readonly SpecChange[],
+    force: boolean,
+  ): Promise<ReadonlyMap<string, Error>> {
     const failures = new Map<string, Error>();
-    await Promise.all(
-      specs.map(async (spec) => {
-        const volume = new Volume(spec, this.#placeSessions(spec), {
-          ...this.#options.surroundings,
-          isRetried: this.#options.retries,
-          logger: this.#options.logger.child({ volume: spec.name }),
-        });
-        this.#volumes.set(spec.name, volume);
+    const starts = await Promise.all(
+      changes.map(async (change) => {
         try {
-          await volume.start();
-          this.#options.onServing(volume);
+          return await this.#begin(change, force);
         } catch (error) {
-          failures.set(spec.name, error as Error);
-          if (this.#options.retries && !this.#stopping) this.#retryLater(volume, error as Error);
+          failures.set(nameOf(change), error as Error);
+          return () => Promise.resolve();
+        }
+      }),
+    );
+    await Promise.all(
+      starts.map(async (start, index) => {
+        try {
+          await start();
+        } catch (error) {
+          failures.set(nameOf(changes[index]), error as Error);
         }
       }),
     );
     return failures;
   }
 
-  /** Stops volumes (drain, detach or leave, log out), then lanes. */
-  async stop(mode?: StopMode): Promise<void> {
-    this.#stopping = true;
-    for (const retry of this.#retries) retry.stop();
-    await Promise.all(this.volumes.map((volume) => volume.stop(mode)));
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
-  }
-
-  get lanes(): readonly LanePort[] {
-    return this.#lanes;
-  }
-
-  /** True when each lane's loop has advanced since the last call: feeds the watchdog. The answer is one call old. */
-  alive(): boolean {
-    const advanced = this.#heartbeats.every((heartbeat) => heartbeat > 0);
-    this.#heartbeats.fill(0);
-    this.#lanes.forEach((lane, index) => {
-      void lane
-        .call('statistics', {})
-        .then(() => {
-          this.#heartbeats[index] = 1;
-        })
-        .catch(() => undefined);
-    });
-    return advanced;
-  }
-
-  #retryLater(volume: Volume, error: Error): void {
-    const { logger, onServing } = this.#options;
-    const retry = new VolumeRetry({
-      volume,
-      timers: systemTimers,
-      random: Math.random,
-      onServing: () => {
-        onServing(volume);
-      },
-      onFailure: ({ message }, pauseMs) => {
-        logger.warn('volume is tried again', { volume: volume.spec.name, message, pauseMs });
-      },
-    });
-    this.#retries.push(retry);
-    retry.onFailure(error);
-  }
-
-  #startLane(): void {
-    const index = this.#lanes.length;
-    this.#lanes.push(
-      this.#createLane(
-        index,
-        (event) => {
-          this.#onLaneEvent(index, event);
-        },
-        (error) => {
-          if (!this.#stopping) this.#options.onFailure(error);
-        },
-      ),
-    );
-    this.#sessionsOnLane.push(0);
-    this.#heartbeats.push(1);
-  }
-
-  /** A lane for each session of the volume, all different while there are enough. */
-  #placeSessions(spec: VolumeSpec): LanePort[] {
-    const chosen: number[] = [];
-    for (let i = 0; i < spec.sessions.length; i++) {
-      let best = -1;
-      for (let lane = 0; lane < this.#lanes.length; lane++) {
-        if (chosen.includes(lane) && chosen.length < this.#lanes.length) continue;
-        if (best === -1 || this.#sessionsOnLane[lane] < this.#sessionsOnLane[best]) best = lane;
+  /** Checks, and stops what has to be stopped. Resolves with what is left to do; the volume is `changing` until that is done. */
+  async #begin(change: SpecChange, force: boolean): Promise<() => Promise<void>> {
+    const name = nameOf(change);
+    const volume = this.#volumes.get(name);
+    this.#refuse(name, change.kind === 'add', volume !== undefined);
+    this.#changing.add(name);
+    const whenDone = (start: () => Promise<void>) => async (): Promise<void> => {
+      try {
+        await start();
+      } finally {
+        this.#changing.delete(name);
       }
-      this.#sessionsOnLane[best]++;
-      chosen.push(best);
+    };
+    if (change.kind === 'add') {
+      return () => {
+        // It may be stopped while it starts, however long that takes.
+        this.#changing.delete(name);
+        return this.#volumes.add(change.spec);
+      };
     }
-    return chosen.map((lane) => this.#lanes[lane]);
+    try {
+      return whenDone(await this.#stopFor(change, volume, force));
+    } catch (error) {
+      this.#changing.delete(name);
+      throw error;
+    }
   }
 
-  #onLaneEvent(lane: number, event: LaneEvent): void {
-    if (event.event === 'log') {
-      if (event.once === true && this.#said.has(event.message)) return;
-      if (event.once === true) this.#said.add(event.message);
-      this.#options.logger.log(event.level, event.message, event.fields);
-      return;
+  #refuse(name: string, isNew: boolean, exists: boolean): void {
+    if (this.#stopping) throw new CodedError('stopping', 'the daemon is stopping');
+    if (this.#changing.has(name))
+      throw new CodedError(
+        'volume-busy',
+        `another change of volume ${name} is under way: try again in a moment`,
+      );
+    if (isNew && exists) throw new CodedError('volume-exists', `there is a volume ${name} already`);
+    if (isNew || exists) return;
+    throw new CodedError(
+      'unknown-volume',
+      `there is no volume ${name}; "iserctl status" lists them`,
+    );
+  }
+
+  async #stopFor(
+    change: Exclude<SpecChange, { kind: 'add' }>,
+    volume: Volume | undefined,
+    force: boolean,
+  ): Promise<() => Promise<void>> {
+    assert(volume !== undefined, 'the volume is there');
+    if (change.kind === 'change' && change.effect === ChangeEffect.live) {
+      volume.adopt(change.spec);
+      return () => {
+        volume.openDoors();
+        return Promise.resolve();
+      };
     }
-    const port = this.#lanes[lane];
-    if (event.event !== 'clientEnded') {
-      this.#volumes.get(event.volume)?.onSessionEvent(port, event);
-      return;
+    const keepsDevice = change.kind === 'change' && change.effect === ChangeEffect.login;
+    if (!keepsDevice && !force && volume.spec.forceDetach !== true) await refuseInUse(volume);
+    const served = volume.state === 'serving';
+    const { spec: before } = volume;
+    await this.#volumes.stop(before.name, keepsDevice ? StopMode.leave : StopMode.force);
+    if (change.kind === 'remove') {
+      this.#volumes.remove(before.name);
+      return () => Promise.resolve();
     }
-    for (const volume of this.#volumes.values()) {
-      if (volume.ownsSession(port, event.session)) volume.onClientEnded(event);
+    return () =>
+      served ? this.#volumes.replace(before, change.spec) : this.#volumes.add(change.spec);
+  }
+
+  #onLaneEvent(lane: LanePort, event: LaneEvent): void {
+    const { logger, surroundings } = this.#options;
+    switch (event.event) {
+      case 'log':
+        if (event.once === true && this.#said.has(event.message)) return;
+        if (event.once === true) this.#said.add(event.message);
+        logger.log(event.level, event.message, event.fields);
+        return;
+      case 'sessionChanged': {
+        const { volume, index: session, change, reason } = event;
+        surroundings.tell({ event: 'session', volume, session, change, reason });
+        return;
+      }
+      case 'clientEnded':
+        for (const volume of this.volumes)
+          if (volume.ownsSession(lane, event.session)) volume.onClientEnded(event);
+        return;
+      case 'geometryChanged':
+      case 'sessionFailed':
+        this.volume(event.volume)?.onSessionEvent(lane, event);
     }
   }
+}
+
+function nameOf(change: SpecChange): string {
+  return change.kind === 'remove' ? change.name : change.spec.name;
+}
+
+async function refuseInUse(volume: Volume): Promise<void> {
+  const used = (await volume.deviceUsers()).at(0);
+  if (used === undefined) return;
+  throw new CodedError(
+    'volume-in-use',
+    `${used.path} is in use (${used.users.join(', ')}): end that first, or use --force, which gives its users I/O errors`,
+  );
 }

@@ -3,8 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { makeIsid } from '../src/iscsi/isid.ts';
 import type { PortalAddress } from '../src/iscsi/recovery.ts';
-import type { Config, VolumeConfig } from './config/schema.ts';
-import { readSecretFile } from './config/secret-file.ts';
+import type { VolumeConfig } from './config/schema.ts';
 import type { ChapAccount, SessionSpec } from './lane/messages.ts';
 import type { ListenPlace } from './socket-listener.ts';
 
@@ -22,6 +21,8 @@ export interface VolumeSpec {
   readonly deadConnTimeoutSeconds?: number;
   /** The device is detached at the end even while it is in use. */
   readonly forceDetach?: boolean;
+  /** The daemon is ready only when it serves. */
+  readonly required?: boolean;
   /** One per lane; they differ in their ISID. */
   readonly sessions: readonly SessionSpec[];
 }
@@ -78,6 +79,7 @@ export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
   const sessions = Array.from({ length: volume.lanes }, (_, lane): SessionSpec => {
     return {
       volume: volume.name,
+      index: lane,
       transport: url.transport,
       portals,
       targetName: url.targetName,
@@ -110,6 +112,7 @@ export function makeVolumeSpec(options: VolumeSpecOptions): VolumeSpec {
       : {}),
     deadConnTimeoutSeconds: volume.dead_conn_timeout,
     forceDetach: volume.force_detach,
+    required: volume.required,
     sessions,
   };
 }
@@ -131,26 +134,4 @@ function placesOf(volume: VolumeConfig): ListenPlace[] {
     places.push({ ...listen, ...(secured ? { tls: { certificate, key, clientCa } } : {}) });
   }
   return places;
-}
-
-/** Reads secrets and names sessions for every volume of a configuration file. Throws ConfigurationError. */
-export function volumeSpecs(config: Config): VolumeSpec[] {
-  const initiatorName = config.initiator.name ?? defaultInitiatorName();
-  return config.volume.map((volume) =>
-    makeVolumeSpec({
-      initiatorName,
-      volume,
-      chap: account(volume.chap_user, volume.chap_secret_file),
-      mutualChap: account(volume.mutual_chap_user, volume.mutual_chap_secret_file),
-      stableIsid: true,
-    }),
-  );
-}
-
-function account(
-  user: string | undefined,
-  secretFile: string | undefined,
-): ChapAccount | undefined {
-  if (user === undefined || secretFile === undefined) return undefined;
-  return { user, secret: readSecretFile(secretFile) };
 }

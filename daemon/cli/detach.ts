@@ -1,4 +1,4 @@
-/** `iserctl detach`: works without a daemon, because that is when it is needed. */
+/** `iserctl detach`: a volume by its daemon; a device without one, because that is when it is needed. */
 import { CodedError, ConfigurationError } from '../../src/errors.ts';
 import { parseDevice } from '../kernel-device-attributes.ts';
 import { realSurroundings, SysfsDevice, type Surroundings } from '../kernel-device-sysfs.ts';
@@ -7,22 +7,52 @@ import { deviceUsers } from '../restart/device-users.ts';
 import { runtimeDirectory } from '../restart/runtime-directory.ts';
 import { VolumeLocks } from '../restart/volume-locks.ts';
 import { system, type System } from '../system.ts';
-import { defineCommand } from './options.ts';
+import { callControl } from '../control/client.ts';
+import { detachResult } from '../control/messages.ts';
+import { controlSocketOption, defineCommand } from './options.ts';
 
 export const detachCommand = defineCommand({
-  command: 'detach <device>',
-  describe: 'give up a kernel device that has been left without a daemon',
+  command: 'detach <what>',
+  describe:
+    'serve a volume no more, or give up a kernel device that has been left without a daemon',
   builder: (builder) =>
     builder
-      .positional('device', { type: 'string', demandOption: true, describe: '/dev/nbdN' })
+      .positional('what', {
+        type: 'string',
+        demandOption: true,
+        describe: 'name of a volume, or /dev/nbdN',
+      })
+      .options(controlSocketOption)
       .option('force', {
         type: 'boolean',
         default: false,
-        describe: 'even while it is in use or served: its I/O ends with errors',
+        describe: 'even while the device is in use or served: its I/O ends with errors',
       })
+      .example('$0 detach data', 'when nobody uses it')
       .example('$0 detach --force /dev/nbd0', 'end the wait of processes for a lost device'),
-  handler: (options) => detachDevice(options),
+  handler: ({ what, force, socket }) =>
+    what.startsWith('/')
+      ? detachDevice({ device: what, force })
+      : detachVolume({ name: what, force, socket }),
 });
+
+async function detachVolume({
+  name,
+  force,
+  socket,
+}: {
+  readonly name: string;
+  readonly force: boolean;
+  readonly socket: string;
+}): Promise<void> {
+  const answer = await callControl(socket, 'detach', { name, force });
+  const { configured } = detachResult.parse(answer);
+  process.stdout.write(
+    configured
+      ? `${name} is detached; it is in the configuration: "iserctl reload" or the next start brings it back\n`
+      : `${name} is detached\n`,
+  );
+}
 
 export interface DetachSurroundings {
   readonly calls: Pick<System, 'closeFd' | 'lockFile' | 'nbdDisconnect'>;

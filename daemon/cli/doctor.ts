@@ -18,7 +18,8 @@ import { countOf, describeSections, type Section } from '../doctor/report.ts';
 import { checkDaemon } from '../doctor/running-daemon.ts';
 import { portalTrials, type TriedSession } from '../doctor/trials.ts';
 import { CallQueue } from '../system.ts';
-import { defaultInitiatorName, volumeSpecs } from '../volume-spec.ts';
+import { planVolume } from '../volume-plan.ts';
+import { defaultInitiatorName } from '../volume-spec.ts';
 import { discoverAt } from './discover.ts';
 import { defineCommand, initiatorOptions, jsonOption } from './options.ts';
 import { portalSpec, withLane } from './target-session.ts';
@@ -112,8 +113,7 @@ function sessionsOf(
   const sessions: TriedSession[] = [];
   for (const volume of config.volume) {
     try {
-      const [{ sessions: lanes }] = volumeSpecs({ ...config, volume: [volume] });
-      sessions.push(lanes[0]);
+      sessions.push(planVolume(volume, config).spec.sessions[0]);
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
     }

@@ -115,6 +115,8 @@ export const volumeSchema = z
     dead_conn_timeout: z.number().int().min(1).max(604_800).default(86_400),
     /** At the end the device is detached even while it is in use. */
     force_detach: z.boolean().default(false),
+    /** The daemon is READY (sd_notify(3)) only when this volume serves. */
+    required: z.boolean().default(false),
     read_only: z.boolean().default(false),
     chap_user: z.string().min(1).optional(),
     chap_secret_file: z.string().optional(),
@@ -242,89 +244,62 @@ const metricsSchema = z
     }
   });
 
-export const configSchema = z
-  .strictObject({
-    initiator: z.strictObject({ name: iscsiName.optional() }).prefault({}),
-    memory: z
-      .strictObject({
-        registration: z.enum(strategyNames).default('cache'),
-        /** Most bytes that registrations may pin, per lane and RDMA device. */
-        pin_limit: size.default(256 * 2 ** 20),
-        /** Address space for request buffers, per lane; pages are touched as they are needed. */
-        arena_size: size
-          .refine((bytes) => bytes >= 16 * 2 ** 20 && bytes <= 3 * 2 ** 30, {
-            message: 'must be between 16MiB and 3GiB',
-          })
-          .default(256 * 2 ** 20),
-        huge_pages: z.boolean().default(false),
-      })
-      .prefault({}),
-    lanes: z
-      .strictObject({
-        /** How long a lane polls for more before it sleeps; it does so only while that finds something. 0: not at all. */
-        spin_us: z.number().int().min(0).max(1000).default(defaultSpinMicroseconds),
-      })
-      .prefault({}),
-    control: z
-      .strictObject({
-        socket: z.string().startsWith('/').max(107).default('/run/iserd/control.sock'),
-        /** Whose members may ask the daemon, too; default: only its own user may. */
-        group: group.optional(),
-      })
-      .prefault({}),
-    /** What NBD clients may cost before they wait or are dropped. */
-    limits: z
-      .strictObject({
-        /** Clients of a volume's socket at a time. */
-        clients: z.number().int().min(1).max(4096).default(defaultMaximumClients),
-        /** From connecting to the end of the handshake. */
-        handshake_timeout: seconds.default(defaultLimits.handshakeMs),
-        /** Without progress on what a client owes: replies to take, the rest of a request. 0: for ever. */
-        stall_timeout: z
-          .number()
-          .nonnegative()
-          .max(86400)
-          .transform((value) => value * 1000)
-          .default(defaultLimits.stallMs),
-        /** Requests of one client at a time. */
-        requests: z.number().int().min(1).max(1024).default(defaultLimits.requests),
-        /** Payload of these; one request is always let through. */
-        memory: size.default(defaultLimits.bytesInFlight),
-      })
-      .prefault({}),
-    /** Where Prometheus finds us; default: nowhere. */
-    metrics: metricsSchema.prefault({}),
-    log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
-    volume: z.array(volumeSchema).default([]),
-  })
-  .superRefine((config, context) => {
-    refuseDuplicates(config.volume, 'name', context);
-    refuseDuplicates(config.volume, 'socket', context);
-    refuseDuplicates(config.volume, 'device', context);
-    refuseDuplicates(config.volume, 'listen', context);
-  });
+/** Everything but the volumes. */
+export const mainSchema = z.strictObject({
+  initiator: z.strictObject({ name: iscsiName.optional() }).prefault({}),
+  memory: z
+    .strictObject({
+      registration: z.enum(strategyNames).default('cache'),
+      /** Most bytes that registrations may pin, per lane and RDMA device. */
+      pin_limit: size.default(256 * 2 ** 20),
+      /** Address space for request buffers, per lane; pages are touched as they are needed. */
+      arena_size: size
+        .refine((bytes) => bytes >= 16 * 2 ** 20 && bytes <= 3 * 2 ** 30, {
+          message: 'must be between 16MiB and 3GiB',
+        })
+        .default(256 * 2 ** 20),
+      huge_pages: z.boolean().default(false),
+    })
+    .prefault({}),
+  lanes: z
+    .strictObject({
+      /** How long a lane polls for more before it sleeps; it does so only while that finds something. 0: not at all. */
+      spin_us: z.number().int().min(0).max(1000).default(defaultSpinMicroseconds),
+    })
+    .prefault({}),
+  control: z
+    .strictObject({
+      socket: z.string().startsWith('/').max(107).default('/run/iserd/control.sock'),
+      /** Whose members may ask the daemon, too; default: only its own user may. */
+      group: group.optional(),
+    })
+    .prefault({}),
+  /** What NBD clients may cost before they wait or are dropped. */
+  limits: z
+    .strictObject({
+      /** Clients of a volume's socket at a time. */
+      clients: z.number().int().min(1).max(4096).default(defaultMaximumClients),
+      /** From connecting to the end of the handshake. */
+      handshake_timeout: seconds.default(defaultLimits.handshakeMs),
+      /** Without progress on what a client owes: replies to take, the rest of a request. 0: for ever. */
+      stall_timeout: z
+        .number()
+        .nonnegative()
+        .max(86400)
+        .transform((value) => value * 1000)
+        .default(defaultLimits.stallMs),
+      /** Requests of one client at a time. */
+      requests: z.number().int().min(1).max(1024).default(defaultLimits.requests),
+      /** Payload of these; one request is always let through. */
+      memory: size.default(defaultLimits.bytesInFlight),
+    })
+    .prefault({}),
+  /** Where Prometheus finds us; default: nowhere. */
+  metrics: metricsSchema.prefault({}),
+  log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
+});
+
+export const configSchema = mainSchema.extend({ volume: z.array(volumeSchema).default([]) });
 
 export type Config = z.output<typeof configSchema>;
 export type VolumeConfig = z.output<typeof volumeSchema>;
-
-function refuseDuplicates(
-  volumes: readonly VolumeConfig[],
-  key: 'name' | 'socket' | 'device' | 'listen',
-  context: z.RefinementCtx,
-): void {
-  const seen = new Set<string>();
-  volumes.forEach((volume, index) => {
-    const configured = volume[key];
-    const value =
-      typeof configured === 'object' ? `${configured.address} port ${configured.port}` : configured;
-    if (value === undefined || value === 'auto' || value === 'none') return;
-    if (seen.has(value)) {
-      context.addIssue({
-        code: 'custom',
-        path: ['volume', index, key],
-        message: `"${value}" is used twice`,
-      });
-    }
-    seen.add(value);
-  });
-}

@@ -82,7 +82,7 @@ export class LaneMemory {
   readonly shares: LaneShares;
   readonly zeroes: ZeroBuffer;
   /** What one NBD client may cost. */
-  readonly clientLimits: Partial<NbdLimits>;
+  clientLimits: Partial<NbdLimits>;
   readonly #options: LaneOptions;
   readonly #say: SayInLane;
   readonly #open: OpenReactor;
@@ -99,10 +99,11 @@ export class LaneMemory {
     this.#options = options;
     this.#say = say;
     this.clientLimits = options.clientLimits ?? {};
-    const { hugePages, spinMicroseconds, registration, sessions } = options;
+    const { hugePages, spinMicroseconds, registration } = options;
+    const { sessionCapacity = options.sessions } = options;
     const requestBytes = Math.ceil(options.arenaBytes / segmentBytes) * segmentBytes;
     const copyBytes = registration === 'copy' ? copyPoolBytes : 0;
-    const reservedBytes = sharedBytes + copyBytes + sessions * sessionBytes;
+    const reservedBytes = sharedBytes + copyBytes + sessionCapacity * sessionBytes;
     this.#totalBytes = requestBytes + reservedBytes;
     this.#open = openReactor({ arenaBytes: this.#totalBytes, hugePages, spinMicroseconds });
     if (hugePages && !this.#open.hugePages) {

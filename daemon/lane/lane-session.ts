@@ -10,6 +10,7 @@ import { Session } from '../../src/iscsi/session.ts';
 import { systemTimers } from '../../src/timers.ts';
 import { NbdConnection } from '../../src/nbd/connection.ts';
 import { nbdCounterCount } from '../../src/nbd/counters.ts';
+import { ruleEnds } from '../../src/nbd/end.ts';
 import { RequestLatencies } from '../../src/nbd/latencies.ts';
 import type { VolumeShare } from '../../src/nbd/share.ts';
 import { AttentionResponse } from '../../src/scsi/unit-attention.ts';
@@ -105,6 +106,7 @@ export class LaneSession {
       onEvent: (event) => {
         this.#counts.onSessionEvent(event);
         this.#log(event);
+        this.#tell(event);
         if (event.kind === 'closed') this.#onSessionClosed(event.end);
         else if (event.kind === 'unit-attention' && event.response === AttentionResponse.inspect) {
           this.#watch.noteChange();
@@ -191,7 +193,9 @@ export class LaneSession {
           this.#counts.onClientEnd(end);
           this.#keptSockets?.onClosed(id, end);
           const reason = detail === '' ? end : `${end}: ${detail}`;
-          this.#emit({ event: 'clientEnded', session: this.id, client: id, handshake, reason });
+          const dropped = ruleEnds.has(end);
+          const { id: session } = this;
+          this.#emit({ event: 'clientEnded', session, client: id, handshake, dropped, reason });
           if (this.#clients.size === 0) this.#onClientsGone?.();
         },
       },
@@ -337,6 +341,21 @@ export class LaneSession {
     if (this.#repeats.admits(what, line)) this.#say(level, line.message, flat);
   }
 
+  /** What people follow; the log has the rest as well. */
+  #tell(event: SessionEvent): void {
+    if (!followedEvents.has(event.kind)) return;
+    const { volume, index = 0 } = this.#spec;
+    const { kind, ...fields } = event;
+    if (event.kind === 'state') {
+      this.#emit({ event: 'sessionChanged', volume, index, change: event.to });
+      return;
+    }
+    const reason = Object.entries<Loggable>(fields)
+      .map(([key, value]) => `${key}=${shown(value)}`)
+      .join(' ');
+    this.#emit({ event: 'sessionChanged', volume, index, change: kind, reason });
+  }
+
   #say(
     level: 'error' | 'warn' | 'info' | 'debug',
     message: string,
@@ -350,6 +369,17 @@ export class LaneSession {
     });
   }
 }
+
+const followedEvents: ReadonlySet<SessionEvent['kind']> = new Set<SessionEvent['kind']>([
+  'state',
+  'logged-in',
+  'login-failed',
+  'no-portal',
+  'connection-closed',
+  'reconnecting',
+  'path',
+  'identity-check-failed',
+]);
 
 /** What the fields of events are. */
 type Loggable = string | number | boolean | Portal;

@@ -62,6 +62,10 @@ export class Lane {
       this.#sessions.delete(session);
       return {};
     },
+    limitClients: (limits) => {
+      this.memory.clientLimits = limits;
+      return Promise.resolve({});
+    },
     statistics: ({ latencies = false, askedAtMs }) => {
       const { totalBytes, usedBytes, peakUsedBytes, failures } = this.memory.pool.statistics;
       return Promise.resolve({

@@ -12,9 +12,11 @@ export interface LaneOptions {
   readonly hugePages: boolean;
   readonly spinMicroseconds: number;
   readonly requestCapacity: number;
-  /** Lanes of the process, and sessions that are placed on this one at most. */
+  /** Lanes of the process, and sessions that are expected on this one: what the process may pin is divided accordingly. */
   readonly lanes: number;
   readonly sessions: number;
+  /** Sessions that this lane has memory for; default: those that are expected. */
+  readonly sessionCapacity?: number;
   /** What one NBD client may cost; the library's defaults where absent. */
   readonly clientLimits?: Partial<NbdLimits>;
 }
@@ -30,6 +32,8 @@ export type DigestWish = 'none' | 'crc32c' | 'prefer-crc32c';
 export interface SessionSpec {
   /** Volume name: for logs. */
   readonly volume: string;
+  /** Of the volume's sessions; default 0. */
+  readonly index?: number;
   readonly transport: 'iser' | 'tcp';
   readonly portals: readonly { readonly host: string; readonly port: number }[];
   readonly targetName: string;
@@ -179,6 +183,8 @@ export interface LaneMethods {
   failSession: [{ readonly session: number }, Record<string, never>];
   /** Closes clients, logs out, forgets the session. */
   closeSession: [{ readonly session: number }, Record<string, never>];
+  /** What an NBD client may cost that comes from now on. */
+  limitClients: [Partial<NbdLimits>, Record<string, never>];
   /** `askedAtMs`: on the clock of `monotonicMs`. */
   statistics: [{ readonly latencies?: boolean; readonly askedAtMs?: number }, LaneStatistics];
   close: [Record<string, never>, Record<string, never>];
@@ -219,7 +225,18 @@ export type LaneEvent =
       readonly session: number;
       readonly client: number;
       readonly handshake: boolean;
+      /** It broke the protocol or a limit. */
+      readonly dropped: boolean;
       readonly reason: string;
+    }
+  | {
+      /** The session has another state, or something has happened to it; for people. */
+      readonly event: 'sessionChanged';
+      readonly volume: string;
+      /** Of the volume's sessions. */
+      readonly index: number;
+      readonly change: string;
+      readonly reason?: string;
     }
   | {
       /** The logical unit has changed, and is served like this now. */

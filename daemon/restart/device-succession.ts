@@ -34,6 +34,15 @@ export interface OwnedDeviceRequest extends KernelDeviceRequest {
   readonly owner: string;
 }
 
+/** A device without a server. */
+export interface LeftDevice {
+  readonly path: string;
+  /** Who would see I/O errors if it were detached now, in words. */
+  readonly users: () => Promise<string[]>;
+  /** Ends its I/O with errors. */
+  readonly detach: () => Promise<void>;
+}
+
 export interface OwnedDevice extends KernelAttachment {
   /** Who would see I/O errors if it were detached now, in words. */
   readonly users: () => Promise<string[]>;
@@ -126,6 +135,26 @@ export class DeviceSuccession {
         this.#logger.error(`/dev/nbd${index}: ${(error as NativeError).message}`);
       }
     }
+  }
+
+  /** Devices of `owner` with such a backend identifier that are attached, when it is known that nobody serves them. */
+  async leftBy(owner: string, backendPrefix: string): Promise<LeftDevice[]> {
+    const left: LeftDevice[] = [];
+    for (const record of this.#records.all()) {
+      const { index, backendIdentifier } = record;
+      if (record.owner !== owner || !backendIdentifier.startsWith(backendPrefix)) continue;
+      if (!(await this.#isAttached(record))) continue;
+      left.push({
+        path: `/dev/nbd${index}`,
+        users: () => this.#lastingUsers(`nbd${index}`),
+        detach: async () => {
+          for (const fd of this.#inherited(index, record.sockets)) this.#calls.closeFd(fd);
+          await this.#calls.nbdDisconnect(index);
+          this.#records.remove(index);
+        },
+      });
+    }
+    return left;
   }
 
   async #takeOver(index: number, request: OwnedDeviceRequest): Promise<OwnedDevice> {

@@ -66,6 +66,7 @@ export class FakeLane implements LanePort {
       }),
     inspectSession: () => Promise.resolve({}),
     failSession: () => Promise.resolve({}),
+    limitClients: () => Promise.resolve({}),
     closeSession: () => Promise.resolve({}),
     close: () => Promise.resolve({}),
     statistics: () =>

@@ -153,10 +153,13 @@ describe('iserd --config', function () {
     expect(stderr).to.match(new RegExp(`^iserd: ${file}:2: [^\n]*\n$`));
   });
 
-  it('refuses a file without volumes', async () => {
-    const { code, stderr } = await runIserd('--config', fixture.file(''));
-    expect(code).to.equal(2);
-    expect(stderr).to.match(/no \[\[volume\]\] in it\n$/);
+  it('waits for volumes to come when the file has none', async () => {
+    const daemon = fixture.spawn(process.execPath, [iserdPath, '--config', configFile()]);
+    await waitUntil('the control socket is there', () => existsSync(control()));
+    expect((await status()).volumes).to.deep.equal([]);
+    daemon.child.kill('SIGTERM');
+    const { code, stderr } = await daemon.ended;
+    expect(code, stderr).to.equal(0);
   });
 
   it('refuses a secret file that others may read', async () => {

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { isLoopback, parseListenAddress } from '../../../daemon/config/listen-address.ts';
 import { parseConfig } from '../../../daemon/config/load.ts';
-import { volumeSpecs } from '../../../daemon/volume-spec.ts';
+import { makeVolumeSpec } from '../../../daemon/volume-spec.ts';
 import type { ListenPlace } from '../../../daemon/socket-listener.ts';
 import { ConfigurationError } from '../../../src/errors.ts';
 
@@ -15,7 +15,10 @@ const tls = [
 ];
 
 function places(...lines: readonly string[]): readonly ListenPlace[] {
-  return volumeSpecs(parseConfig(volume(...lines), 'x.toml'))[0].places;
+  const [config] = parseConfig(volume(...lines), 'x.toml').volume;
+  const secrets = { chap: undefined, mutualChap: undefined };
+  return makeVolumeSpec({ volume: config, initiatorName: 'iqn', stableIsid: true, ...secrets })
+    .places;
 }
 
 function refusal(...lines: readonly string[]): string {

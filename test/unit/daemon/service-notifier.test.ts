@@ -36,9 +36,27 @@ describe('what the service manager is told', () => {
     expect(sent).to.deep.equal(['STATUS=draining']);
   });
 
-  it('is STOPPING with the time that draining may take, in microseconds', () => {
-    create(0).stopping(1.5);
-    expect(sent).to.deep.equal(['STOPPING=1\nEXTEND_TIMEOUT_USEC=1500']);
+  it('is STOPPING, and then again and again that it takes longer, until it has ended', () => {
+    const notifier = create(0);
+    notifier.stopping();
+    expect(sent).to.deep.equal([
+      'STOPPING=1\nSTATUS=stopping: requests are being answered',
+      'EXTEND_TIMEOUT_USEC=30000000',
+    ]);
+    periodic?.action();
+    expect(sent).to.have.length(3);
+    notifier.endExtension();
+    expect(periodic).to.equal(undefined);
+  });
+
+  it('is that a start takes longer, until it is READY', () => {
+    const notifier = create(0);
+    notifier.extend();
+    notifier.extend();
+    expect(sent).to.deep.equal(['EXTEND_TIMEOUT_USEC=30000000']);
+    expect(periodic?.periodMs).to.be.below(30_000);
+    notifier.ready('');
+    expect(periodic).to.equal(undefined);
   });
 
   it('is RELOADING while the process becomes its successor', () => {
@@ -69,9 +87,10 @@ describe('what the service manager is told', () => {
     const fed = new Promise<void>((resolve) => {
       let times = 0;
       const notifier = new ServiceNotifier({
-        send: () => {
-          if (++times === 2) {
-            notifier.stopping(0);
+        send: (state) => {
+          if (state === 'WATCHDOG=1' && ++times === 2) {
+            notifier.stopping();
+            notifier.endExtension();
             resolve();
           }
           return true;
@@ -90,7 +109,8 @@ describe('what the service manager is told', () => {
   it('is nothing more after stopping', () => {
     const notifier = create(2_000_000);
     notifier.feedWatchdog();
-    notifier.stopping(0);
-    expect(periodic).to.equal(undefined);
+    const feed = periodic?.action;
+    notifier.stopping();
+    expect(periodic?.action).not.to.equal(feed);
   });
 });

@@ -2,7 +2,12 @@ import { expect } from 'chai';
 import winston from 'winston';
 import type { Status } from '../../../daemon/control/protocol.ts';
 import { daemonStatus } from '../../../daemon/control/status.ts';
-import type { OwnedDevice, OwnedDeviceRequest } from '../../../daemon/restart/device-succession.ts';
+import type { EventReport } from '../../../daemon/events.ts';
+import type {
+  LeftDevice,
+  OwnedDevice,
+  OwnedDeviceRequest,
+} from '../../../daemon/restart/device-succession.ts';
 import type { SessionSpec } from '../../../daemon/lane/messages.ts';
 import type { ListenPlace } from '../../../daemon/socket-listener.ts';
 import { StatisticsSampler } from '../../../daemon/statistics/sampler.ts';
@@ -11,7 +16,7 @@ import type { Volume } from '../../../daemon/volume.ts';
 import type { VolumeSpec } from '../../../daemon/volume-spec.ts';
 import { systemTimers } from '../../../src/timers.ts';
 import { CodedError } from '../../../src/errors.ts';
-import { StopMode } from '../../../daemon/volume.ts';
+import { StopMode } from '../../../daemon/volume-device.ts';
 import { FakeLane } from '../../helpers/fake-lane.ts';
 
 const laneOptions = {
@@ -57,6 +62,9 @@ class Fixture {
   lockedByOthers: string[] = [];
   /** Of the device. */
   users: string[] = [];
+  /** Devices that a predecessor has left. */
+  left: LeftDevice[] = [];
+  readonly events: EventReport[] = [];
   attachment: Promise<void> = Promise.resolve();
   attachRequest: OwnedDeviceRequest | undefined;
   clientsEnded = 0;
@@ -85,6 +93,11 @@ class Fixture {
             this.record.push(`give up ${owner}`);
             return Promise.resolve();
           },
+          leftBy: () => Promise.resolve(this.left),
+        },
+        logins: { run: (login) => login() },
+        tell: (event) => {
+          this.events.push(event);
         },
         locks: {
           take: (subject) => {
@@ -277,6 +290,7 @@ describe('the supervisor', () => {
         session: 0,
         client,
         handshake: true,
+        dropped: false,
         reason: 'disconnect',
       });
       expect(fixture.clientsClosed).to.deep.equal(['/run/a']);
@@ -309,6 +323,7 @@ describe('the supervisor', () => {
         lane.onOpen = () => new Promise(() => undefined);
       });
       const started = fixture.supervisor.start([spec('a')]);
+      await turns();
       await fixture.supervisor.stop();
       expect((await started).has('a')).to.equal(true);
       expect(fixture.serving).to.deep.equal([]);
@@ -432,6 +447,222 @@ describe('the supervisor', () => {
       });
       await fixture.supervisor.start([owned()]);
       expect(fixture.record).to.deep.equal(['give up us']);
+    });
+  });
+
+  describe('changes volumes while others serve', () => {
+    const device = (name: string, more: Partial<VolumeSpec> = {}): VolumeSpec =>
+      spec(name, 1, { device: 'auto', socket: undefined, owner: 'us', ...more });
+    const states = ({ supervisor }: Fixture): string[] =>
+      supervisor.volumes.map((volume) => `${volume.spec.name} ${volume.state}`);
+    const codes = (failures: ReadonlyMap<string, Error>): string[] =>
+      [...failures].map(([name, error]) => `${name} ${(error as { code?: string }).code ?? ''}`);
+
+    it('one comes, on a lane of its own, and one goes', async () => {
+      const fixture = new Fixture(4);
+      const { supervisor } = fixture;
+      await supervisor.start([spec('a')]);
+      const failures = await supervisor.apply(
+        [
+          { kind: 'add', spec: spec('b') },
+          { kind: 'remove', name: 'a' },
+        ],
+        false,
+      );
+      expect(codes(failures)).to.deep.equal([]);
+      expect(states(fixture)).to.deep.equal(['b serving']);
+      expect(fixture.serving).to.deep.equal(['a', 'b']);
+      expect([...fixture.listeners.keys()]).to.deep.equal(['/run/b']);
+    });
+
+    it('one comes to a daemon that had none, and finds a lane', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([]);
+      expect(fixture.lanes).to.have.length(0);
+      const changes = Array.from({ length: 20 }, (_, index) => spec(`v${index}`));
+      await fixture.supervisor.apply(
+        changes.map((each) => ({ kind: 'add', spec: each })),
+        false,
+      );
+      expect(sessionsPerLane(fixture)).to.deep.equal([16, 4]);
+    });
+
+    it('the place of one that has gone is free', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([]);
+      for (let i = 0; i < 40; i++) {
+        await supervisor.apply([{ kind: 'add', spec: spec('v') }], false);
+        await supervisor.apply([{ kind: 'remove', name: 'v' }], false);
+      }
+      expect(fixture.lanes).to.have.length(1);
+    });
+
+    it('none goes whose device is in use, unless it is told so', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([device('a')]);
+      fixture.users = ['mounted on /mnt'];
+      const failures = await supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(codes(failures)).to.deep.equal(['a volume-in-use']);
+      expect(failures.get('a')?.message).to.match(
+        /^\/dev\/nbd0 is in use \(mounted on \/mnt\): .*--force/,
+      );
+      expect(states(fixture)).to.deep.equal(['a serving']);
+      expect(fixture.record).to.deep.equal([]);
+      await supervisor.apply([{ kind: 'remove', name: 'a' }], true);
+      expect(fixture.record).to.deep.equal(['detach']);
+      expect(states(fixture)).to.deep.equal([]);
+    });
+
+    it('one with force_detach goes all the same', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([device('a', { forceDetach: true })]);
+      fixture.users = ['mounted on /mnt'];
+      await fixture.supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(fixture.record).to.deep.equal(['detach']);
+    });
+
+    it('none goes that could not be started and whose predecessor has left a device in use', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => Promise.reject(new Error('refused'));
+      });
+      const { supervisor } = fixture;
+      await supervisor.start([device('a')]);
+      let users = ['swap space'];
+      let detached = 0;
+      fixture.left = [
+        {
+          path: '/dev/nbd4',
+          users: () => Promise.resolve(users),
+          detach: () => {
+            detached++;
+            return Promise.resolve();
+          },
+        },
+      ];
+      const refused = await supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(refused.get('a')?.message).to.match(/^\/dev\/nbd4 is in use \(swap space\)/);
+      users = [];
+      await supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(detached).to.equal(1);
+    });
+
+    it('a new login leaves the device in use where it is', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([device('a')]);
+      fixture.users = ['mounted on /mnt'];
+      const changed = device('a', { deadConnTimeoutSeconds: 7 });
+      const change = { kind: 'change', effect: 'login', spec: changed } as const;
+      expect(codes(await supervisor.apply([change], false))).to.deep.equal([]);
+      expect(fixture.record).to.deep.equal(['leave 100']);
+      expect(fixture.attachRequest).to.include({ deadConnTimeoutSeconds: 7 });
+      expect(states(fixture)).to.deep.equal(['a serving']);
+      expect(supervisor.volume('a')?.spec).to.equal(changed);
+    });
+
+    it('one that does not serve with its change serves as before', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = ({ targetName }) =>
+          targetName === 'iqn.2026-11.test:no'
+            ? Promise.reject(new Error('refused'))
+            : Promise.resolve();
+      });
+      const { supervisor } = fixture;
+      const before = spec('a');
+      await supervisor.start([before]);
+      const after = spec('a');
+      Object.assign(after.sessions[0], { targetName: 'iqn.2026-11.test:no' });
+      const failures = await supervisor.apply(
+        [{ kind: 'change', effect: 'login', spec: after }],
+        false,
+      );
+      expect(failures.get('a')?.message).to.equal('refused; it serves on as before');
+      expect(states(fixture)).to.deep.equal(['a serving']);
+      expect(supervisor.volume('a')?.spec).to.equal(before);
+    });
+
+    it('one that serves neither with its change nor as before keeps the change', async () => {
+      let reachable = true;
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => (reachable ? Promise.resolve() : Promise.reject(new Error('no way')));
+      });
+      const { supervisor } = fixture;
+      await supervisor.start([spec('a')]);
+      reachable = false;
+      const after = spec('a');
+      const change = { kind: 'change', effect: 'login', spec: after } as const;
+      expect((await supervisor.apply([change], false)).get('a')?.message).to.equal('no way');
+      expect(supervisor.volume('a')?.spec).to.equal(after);
+      expect(states(fixture)).to.deep.equal(['a failed']);
+    });
+
+    it('doors are exchanged without a new login', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([spec('a'), spec('b')]);
+      const opened = fixture.lanes[0].opened.length;
+      const live = (name: string, place: string) =>
+        ({ kind: 'change', effect: 'live', spec: spec(name, 1, { places: [place] }) }) as const;
+      await supervisor.apply([live('a', '/run/b'), live('b', '/run/a')], false);
+      expect(fixture.record).to.deep.equal(['close /run/a', 'close /run/b']);
+      expect([...fixture.listeners.keys()]).to.deep.equal(['/run/b', '/run/a']);
+      expect(fixture.lanes[0].opened).to.have.length(opened);
+    });
+
+    it('a start that lasts can be ended', async () => {
+      const fixture = new Fixture(1, (lane) => {
+        lane.onOpen = () => new Promise(() => undefined);
+      });
+      const { supervisor } = fixture;
+      const started = supervisor.start([spec('a')]);
+      await turns();
+      expect(codes(await supervisor.apply([{ kind: 'remove', name: 'a' }], false))).to.deep.equal(
+        [],
+      );
+      expect([...(await started).keys()]).to.deep.equal(['a']);
+      expect(states(fixture)).to.deep.equal([]);
+    });
+
+    it('one change of a volume at a time, and only of one that is there', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([spec('a')]);
+      const first = supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      const second = await supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(codes(second)).to.deep.equal(['a volume-busy']);
+      expect(codes(await first)).to.deep.equal([]);
+      const third = await supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(codes(third)).to.deep.equal(['a unknown-volume']);
+      await supervisor.apply([{ kind: 'add', spec: spec('b') }], false);
+      const again = await supervisor.apply([{ kind: 'add', spec: spec('b') }], false);
+      expect(codes(again)).to.deep.equal(['b volume-exists']);
+    });
+
+    it('nothing is begun any more when the daemon stops, and what has begun is waited for', async () => {
+      const fixture = new Fixture(1);
+      const { supervisor } = fixture;
+      await supervisor.start([device('a')]);
+      const spec2 = device('a', { deadConnTimeoutSeconds: 7 });
+      const change = supervisor.apply([{ kind: 'change', effect: 'login', spec: spec2 }], false);
+      await supervisor.stop();
+      expect((await change).size).to.equal(1);
+      expect(fixture.lanes[0].closed).to.equal(true);
+      expect(states(fixture)).to.deep.equal(['a stopped']);
+      const late = await supervisor.apply([{ kind: 'add', spec: spec('b') }], false);
+      expect(codes(late)).to.deep.equal(['b stopping']);
+    });
+
+    it('and tells what becomes of each', async () => {
+      const fixture = new Fixture(1);
+      await fixture.supervisor.start([device('a')]);
+      await fixture.supervisor.apply([{ kind: 'remove', name: 'a' }], false);
+      expect(
+        fixture.events.map((event) =>
+          event.event === 'volume' ? event.state : event.event === 'device' ? event.change : '',
+        ),
+      ).to.deep.equal(['starting', 'attached', 'serving', 'stopping', 'detached', 'stopped']);
     });
   });
 

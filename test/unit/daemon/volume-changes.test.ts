@@ -36,7 +36,10 @@ class Fixture {
             return this.#device;
           },
           giveUpExpired: () => Promise.resolve(),
+          leftBy: () => Promise.resolve([]),
         },
+        logins: { run: (login) => login() },
+        tell: nothing,
         locks: { take: () => ({ name: '', fd: -1, release: nothing }) },
         legacy: { add: nothing },
         listeners: { listen: () => ({ clientClosed: nothing, close: nothing }) },

@@ -423,6 +423,26 @@ describe('a kernel device that outlives its daemon', () => {
       expect(fixture.logged.at(-1)).to.equal('/dev/nbd5: EPERM');
     });
 
+    it('is found by whose it is, with who uses it, and can be given up', async () => {
+      fixture.users = [['mounted on /mnt']];
+      const daemon = fixture.daemon();
+      const [left, ...others] = await daemon.leftBy('us', 'iserd:a:');
+      expect(others).to.deep.equal([]);
+      expect(left.path).to.equal('/dev/nbd5');
+      expect(await left.users()).to.deep.equal(['mounted on /mnt']);
+      await left.detach();
+      expect(fixture.record).to.deep.equal(['disconnect 5']);
+      expect(fixture.records.all()).to.deep.equal([]);
+    });
+
+    it('is not found by others, under another name, or when it is gone', async () => {
+      const daemon = fixture.daemon();
+      expect(await daemon.leftBy('others', 'iserd:a:')).to.deep.equal([]);
+      expect(await daemon.leftBy('us', 'iserd:b:')).to.deep.equal([]);
+      fixture.files.clear();
+      expect(await daemon.leftBy('us', 'iserd:a:')).to.deep.equal([]);
+    });
+
     it("is left alone when it is another volume's, or not attached any more", async () => {
       fixture.records.write({ ...fixture.records.all()[0], unservedSince: 0 });
       await fixture.daemon().giveUpExpired('others');

@@ -1,0 +1,79 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ListenPlace, SocketListener, SocketListeners } from './socket-listener.ts';
+
+export interface VolumeDoorsOptions {
+  readonly listeners: Pick<SocketListeners, 'listen'>;
+  /** Serves a client, whose end `clientGone` must tell by this number. Rejects when it cannot; then the client is gone. */
+  readonly serve: (client: number, fd: number) => Promise<void>;
+  readonly onRefused: (error: Error) => void;
+}
+
+interface Door {
+  readonly place: ListenPlace;
+  readonly listener: SocketListener;
+}
+
+/** Where NBD clients of one volume come in. */
+export class VolumeDoors {
+  readonly #options: VolumeDoorsOptions;
+  #doors: Door[] = [];
+  /** Clients that a listener has accepted and still counts. */
+  readonly #accepted = new Map<number, SocketListener>();
+  #nextClient = 0;
+
+  constructor(options: VolumeDoorsOptions) {
+    this.#options = options;
+  }
+
+  /** A number that no other client of the volume has. */
+  newClient(): number {
+    return this.#nextClient++;
+  }
+
+  open(place: ListenPlace): void {
+    const listener: SocketListener = this.#options.listeners.listen(place, (fd) => {
+      const client = this.newClient();
+      this.#accepted.set(client, listener);
+      this.#options.serve(client, fd).catch((error: unknown) => {
+        this.clientGone(client);
+        this.#options.onRefused(error as Error);
+      });
+    });
+    this.#doors.push({ place, listener });
+  }
+
+  /** Those that are not open yet. Throws the first failure, when all others are open. */
+  openAll(places: readonly ListenPlace[]): void {
+    let failure: unknown;
+    for (const place of places) {
+      if (this.#doors.some((door) => isDeepStrictEqual(door.place, place))) continue;
+      try {
+        this.open(place);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure as Error;
+  }
+
+  /** Closes all but these; clients that are in stay. Returns the failures. */
+  closeAllBut(places: readonly ListenPlace[]): Error[] {
+    const failures: Error[] = [];
+    const stays = ({ place }: Door): boolean =>
+      places.some((other) => isDeepStrictEqual(other, place));
+    for (const { listener } of this.#doors.filter((door) => !stays(door))) {
+      try {
+        listener.close();
+      } catch (error) {
+        failures.push(error as Error);
+      }
+    }
+    this.#doors = this.#doors.filter(stays);
+    return failures;
+  }
+
+  clientGone(client: number): void {
+    this.#accepted.get(client)?.clientClosed();
+    this.#accepted.delete(client);
+  }
+}
