@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The system layer of the tests: builds the package, looks at it, and boots a machine twice with it. The disk of that machine is new.
+# The system layer of the tests: builds the package, looks at it, boots a machine twice with it (its disk is new), and boots a guest from
+# a volume inside the VM.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,4 +17,6 @@ for boot in first second; do
   echo "  the $boot boot"
   test/vm/run.sh -m 3072 -t 1200 -s "$directory/disk" "${mocha[@]}" "test/system/$boot-boot.test.ts" || status=1
 done
+echo "  a guest in the guest"
+test/vm/run.sh -m 3072 -t 1200 bash test/vm/guest/prepared.sh "${mocha[@]}" test/system/guest.test.ts || status=1
 exit "$status"

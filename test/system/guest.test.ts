@@ -8,7 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeGuestDisk, QemuGuest } from '../helpers/qemu-guest.ts';
 import { iserctlPath, run, runOk } from '../helpers/programs.ts';
-import { ServedVolume } from './guest/served-volume.ts';
+import { ServedVolume } from '../vm/guest/served-volume.ts';
 
 describe('a virtual machine on a kernel device', function () {
   this.timeout(1_200_000);
