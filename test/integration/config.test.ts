@@ -82,7 +82,7 @@ describe('iserd --config', function () {
     expect(volumes[0]).to.include({ name: 'good', state: 'serving', failure: null });
     expect(volumes[1].failure).to.match(/no login in time: 127\.0\.0\.1:1: connect-refused/);
     const { stdout } = await runIserctl('status', '--socket', control());
-    expect(stdout).to.match(/^dead +(waiting|starting) .*connect-refused/m);
+    expect(stdout).to.match(/^volume dead is (waiting|starting): .*connect-refused/m);
     const { code, stderr } = await daemon.stop();
     expect(code, stderr).to.equal(0);
   });
