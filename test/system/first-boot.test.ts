@@ -1,7 +1,7 @@
 /** A machine from the installation of the package to its shutdown with a mounted volume; second-boot.test.ts is its next boot. */
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { iserctlOfPackage, packages, registerNode } from './packages.ts';
 import {
   deviceOf,
@@ -47,6 +47,8 @@ describe('the package', () => {
     writeFileSync('/etc/systemd/system/iserd-test-target.service', targetUnit);
     await systemctlOk('enable', '--now', 'iserd-test-target.service');
     await registerNode();
+    // An index of all manuals is nothing to emulate (dpkg-reconfigure man-db asks about this file).
+    rmSync('/var/lib/man-db/auto-update', { force: true });
   });
 
   it('is installed without a network, and starts nothing', async () => {
