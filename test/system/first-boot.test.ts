@@ -156,7 +156,7 @@ chap_secret_file = "credential:data"
       const pid = await property('MainPID');
       const started = performance.now();
       const argv = ['--install', packages.upgrade];
-      const { code, stderr: complaint } = await run('dpkg', argv, { timeoutMs: 280_000 });
+      const { code, stderr: complaint } = await run('dpkg', argv, { timeoutMs: 500_000 });
       expect(complaint).not.to.contain('still the old one');
       expect(code, complaint).to.equal(0);
       console.log(`      upgraded in ${((performance.now() - started) / 1000).toFixed(1)} s`);

@@ -10,12 +10,12 @@ packaging/build.sh "$version+upgrade"
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/iserd-system-XXXXXX")
 trap 'rm -rf "$directory"' EXIT
-mocha=(node_modules/.bin/mocha --reporter test/helpers/reporter.cjs --timeout 300000)
+mocha=(node_modules/.bin/mocha --reporter test/helpers/reporter.cjs --timeout 600000)
 status=0
 "${mocha[@]}" test/system/package.test.ts || status=1
 for boot in first second; do
   echo "  the $boot boot"
-  test/vm/run.sh -m 3072 -t 1200 -s "$directory/disk" "${mocha[@]}" "test/system/$boot-boot.test.ts" || status=1
+  test/vm/run.sh -m 3072 -t 1800 -s "$directory/disk" "${mocha[@]}" "test/system/$boot-boot.test.ts" || status=1
 done
 echo "  a guest in the guest"
 test/vm/run.sh -m 3072 -t 1200 bash test/vm/guest/prepared.sh "${mocha[@]}" test/system/guest.test.ts || status=1
