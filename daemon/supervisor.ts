@@ -86,7 +86,7 @@ export class Supervisor {
   /**
    * Carries out changes, of one volume each: first whatever stops, then whatever starts, so that volumes can exchange what only one can
    * have. Resolves with the failures by name:
-   * - `volume-in-use`: not done, because somebody uses the device and neither `force` nor `force_detach` is set;
+   * - `volume-in-use`: not done, because somebody uses the device or a socket and neither `force` nor `force_detach` is set;
    * - `volume-busy`: not done, another change of the volume is under way;
    * - `unknown-volume`, `volume-exists`: not done;
    * - another code: done, but the volume does not serve. With `retries` it is tried again. One that served before a change, and does not
@@ -255,10 +255,14 @@ function nameOf(change: SpecChange): string {
 }
 
 async function refuseInUse(volume: Volume): Promise<void> {
-  const used = (await volume.deviceUsers()).at(0);
-  if (used === undefined) return;
+  const uses = (await volume.deviceUsers()).map(
+    ({ path, users }) => `${path} is in use (${users.join(', ')})`,
+  );
+  const { clients } = volume;
+  if (clients > 0) uses.push(`${clients} NBD client${clients === 1 ? ' is' : 's are'} connected`);
+  if (uses.length === 0) return;
   throw new CodedError(
     'volume-in-use',
-    `${used.path} is in use (${used.users.join(', ')}): end that first, or use --force, which gives its users I/O errors`,
+    `${uses.join('; ')}: end that first, or use --force, which gives its users I/O errors`,
   );
 }

@@ -25,6 +25,11 @@ export class VolumeDoors {
     this.#options = options;
   }
 
+  /** Clients that are in. */
+  get clients(): number {
+    return this.#accepted.size;
+  }
+
   /** A number that no other client of the volume has. */
   newClient(): number {
     return this.#nextClient++;

@@ -171,6 +171,11 @@ export class Volume {
     return all.filter(({ users }) => users.length > 0);
   }
 
+  /** NBD clients of its sockets. */
+  get clients(): number {
+    return this.#doors.clients;
+  }
+
   /** Detaches or leaves the device, closes the socket, drains, logs out; a start under way is given up first. Never rejects. */
   stop(mode: StopMode = StopMode.keepUsed): Promise<void> {
     this.#stopped ??= this.#stop(mode).finally(() => {

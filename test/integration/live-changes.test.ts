@@ -1,7 +1,7 @@
 /** Volumes that come, go and change while others serve: the real programs, a real target. */
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { callControl } from '../../daemon/control/client.ts';
 import { eventSchema, type DaemonEvent } from '../../daemon/control/event-schema.ts';
@@ -16,7 +16,7 @@ import {
 } from '../helpers/daemon-fixture.ts';
 import { iserctlPath, iserdPath } from '../helpers/programs.ts';
 import type { Tgt } from '../helpers/tgt.ts';
-import { waitUntil } from '../helpers/wait.ts';
+import { waitForSocket, waitUntil } from '../helpers/wait.ts';
 
 const password = 'twelve bytes';
 
@@ -75,6 +75,8 @@ describe('a running daemon', function () {
       if (daemon.child.exitCode !== null) throw new Error(daemon.stderr);
       return existsSync(control());
     });
+    // The file is there a moment before listen(2).
+    await waitForSocket(control());
     return daemon;
   }
 
@@ -301,6 +303,23 @@ describe('a running daemon', function () {
       await stopped(third);
       await start();
       expect(Object.keys(await states())).to.deep.equal(['data']);
+    });
+
+    it('are not detached while a client of theirs is connected, unless forced', async () => {
+      configure(volume('data', tgt.urls[0]));
+      await start();
+      await attach('guest', 1);
+      const client = createConnection(join(directory, 'guest'));
+      const ended = new Promise((resolve) => client.once('close', resolve));
+      await new Promise((resolve) => client.once('data', resolve));
+      const refused = await iserctl('detach', 'guest', '--socket', control());
+      expect(refused.code).to.equal(1);
+      expect(refused.stderr).to.include('1 NBD client is connected');
+      expect(await states()).to.deep.equal({ data: 'serving', guest: 'serving' });
+      const forced = await iserctl('detach', 'guest', '--force', '--socket', control());
+      expect(forced.code, forced.stderr).to.equal(0);
+      await ended;
+      expect(await states()).to.deep.equal({ data: 'serving' });
     });
 
     it('are refused where they clash, and leave nothing when they cannot be started', async () => {
