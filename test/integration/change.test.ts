@@ -355,6 +355,6 @@ describe('a logical unit of tgt', function () {
     expect((await volume()).failure).to.match(/another logical unit .*other-logical-unit/);
     expect(checksum()).to.equal(before);
     const { stdout } = await runIserctl('status', '--socket', daemon.control);
-    expect(stdout).to.match(/failed .*another logical unit/);
+    expect(stdout).to.match(/^volume serve is failed: .*another logical unit/m);
   });
 });

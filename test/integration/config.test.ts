@@ -1,6 +1,5 @@
 /** `iserd --config FILE`: several volumes, and files that cannot be used. */
 import { expect } from 'chai';
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { statusSchema, type Status } from '../../daemon/control/protocol.ts';
@@ -14,7 +13,7 @@ import {
 } from '../helpers/daemon-fixture.ts';
 import { iserdPath } from '../helpers/programs.ts';
 import type { Tgt } from '../helpers/tgt.ts';
-import { waitUntil } from '../helpers/wait.ts';
+import { waitForSocket, waitUntil } from '../helpers/wait.ts';
 
 describe('iserd --config', function () {
   this.timeout(90_000);
@@ -94,7 +93,7 @@ describe('iserd --config', function () {
     const { port } = silent.address() as { port: number };
     const file = configFile(volume('silent', `iscsi://127.0.0.1:${port}/${tgt.targetName}/1`));
     const daemon = fixture.spawn(process.execPath, [iserdPath, '--config', file]);
-    await waitUntil('the control socket is there', () => existsSync(control()));
+    await waitForSocket(control());
     await waitUntil('the volume is being started', async () =>
       (await status()).volumes.some(({ state }) => state === 'starting'),
     );
@@ -155,7 +154,7 @@ describe('iserd --config', function () {
 
   it('waits for volumes to come when the file has none', async () => {
     const daemon = fixture.spawn(process.execPath, [iserdPath, '--config', configFile()]);
-    await waitUntil('the control socket is there', () => existsSync(control()));
+    await waitForSocket(control());
     expect((await status()).volumes).to.deep.equal([]);
     daemon.child.kill('SIGTERM');
     const { code, stderr } = await daemon.ended;

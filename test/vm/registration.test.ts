@@ -102,7 +102,7 @@ describe('a device in use', () => {
   });
 
   it('shows up in iserctl status', async () => {
-    const argv = [iserctlPath, 'status', '--socket', volume.controlSocket];
+    const argv = [iserctlPath, 'status', '--verbose', '--socket', volume.controlSocket];
     const printed = await runOk(process.execPath, argv);
     expect(printed).to.contain(volume.device).and.to.contain('REGISTRATION');
   });
