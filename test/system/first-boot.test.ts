@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { iserctlOfPackage, packages, registerNode } from './packages.ts';
 import {
   deviceOf,
@@ -13,7 +14,7 @@ import {
   systemctlOk,
 } from './service.ts';
 import { mountPoint, writeFiles } from './kept-files.ts';
-import { queueAttribute, isAttached, waitingProcesses } from '../vm/guest/block-device.ts';
+import { isAttached, queueAttribute, sizeOf, waitingProcesses } from '../vm/guest/block-device.ts';
 import { BusyFileSystem } from '../vm/guest/busy-file-system.ts';
 import { Shell } from '../vm/guest/shell.ts';
 import { run, runOk } from '../helpers/programs.ts';
@@ -35,11 +36,11 @@ TimeoutStopSec=5
 WantedBy=multi-user.target
 `;
 
-/** What the kernel logs when it loses or gets a socket of a device. */
-async function socketChanges(): Promise<number> {
+/** What the kernel logs when it loses or gets a socket of the device. */
+async function socketChanges(device: string): Promise<number> {
   const log = await runOk('dmesg', []);
-  return (log.match(/nbd\d+: (reconnected socket|Receive control failed|shutting down)/g) ?? [])
-    .length;
+  const pattern = `${basename(device)}: (reconnected socket|Receive control failed|shutting down)`;
+  return (log.match(new RegExp(pattern, 'g')) ?? []).length;
 }
 
 describe('the package', () => {
@@ -69,10 +70,13 @@ describe('the package', () => {
 
 describe('the service', () => {
   let device = '';
+  /** Of a target without passwords. */
+  let openUrl = '';
 
   before(async () => {
     const targets = new Shell('test/vm/guest/targets.sh');
     const url = await targets.variable('tgt_iser_chap_url');
+    openUrl = await targets.variable('tgt_iser_url');
     const [user, secret, initiator] = await Promise.all(
       ['chap_user', 'chap_secret', 'initiator_name'].map((name) => targets.variable(name)),
     );
@@ -131,12 +135,12 @@ chap_secret_file = "credential:data"
     after(() => busy.abandon());
 
     it('is restarted, and the kernel notices nothing', async () => {
-      const before = await socketChanges();
+      const before = await socketChanges(device);
       const pid = await property('MainPID');
       await systemctlOk('restart', 'iserd');
       await busy.progress(progressTimeoutMs);
       expect(await property('MainPID')).not.to.equal(pid);
-      expect(await socketChanges()).to.equal(before);
+      expect(await socketChanges(device)).to.equal(before);
     });
 
     it('comes back by itself after kill -9', async () => {
@@ -151,8 +155,43 @@ chap_secret_file = "credential:data"
       expect(await deviceOf('data')).to.equal(device);
     });
 
+    it('is reloaded: a volume comes, becomes another one and goes', async () => {
+      const before = await socketChanges(device);
+      const pid = await property('MainPID');
+      const file = '/etc/iserd/conf.d/more.toml';
+      for (const [lun, mebibytes] of [
+        [2, 64],
+        [3, 96],
+      ]) {
+        const url = openUrl.replace(/\d+$/, String(lun));
+        writeFileSync(file, `[[volume]]\nname = "more"\nurl = "${url}"\ndevice = "auto"\n`);
+        await systemctlOk('reload', 'iserd');
+        await waitUntil(
+          `the device has ${mebibytes} MiB`,
+          async () => sizeOf(await deviceOf('more')) === mebibytes * 2 ** 20,
+        );
+        await busy.progress(progressTimeoutMs);
+      }
+      rmSync(file);
+      await systemctlOk('reload', 'iserd');
+      await waitUntil('its link is gone', () => !existsSync('/dev/disk/by-iserd/more'));
+      await busy.progress(progressTimeoutMs);
+      expect(await property('MainPID')).to.equal(pid);
+      expect(await socketChanges(device)).to.equal(before);
+    });
+
+    it('refuses a configuration with a mistake in it, and serves on', async () => {
+      const file = '/etc/iserd/conf.d/wrong.toml';
+      writeFileSync(file, '[[volume]]\nname = "wrong"\nurl = "nowhere"\n');
+      const { code } = await systemctl('reload', 'iserd');
+      rmSync(file);
+      expect(code).not.to.equal(0);
+      expect(await journal()).to.match(/wrong\.toml:3: .*url/);
+      await busy.progress(progressTimeoutMs);
+    });
+
     it('is upgraded in its process, and the kernel notices nothing', async () => {
-      const before = await socketChanges();
+      const before = await socketChanges(device);
       const pid = await property('MainPID');
       const started = performance.now();
       const argv = ['--install', packages.upgrade];
@@ -168,7 +207,7 @@ chap_secret_file = "credential:data"
       };
       const age = Number((await runOk('ps', ['-o', 'etimes=', '-p', pid])).trim());
       expect(status.uptimeSeconds, 'the program is younger than its process').to.be.below(age);
-      expect(await socketChanges()).to.equal(before);
+      expect(await socketChanges(device)).to.equal(before);
     });
 
     it('cannot be removed', async () => {
