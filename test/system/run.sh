@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The system layer of the tests: builds the package, looks at it, boots a machine twice with it (its disk is new), and boots a guest from
-# a volume inside the VM.
+# The system layer of the tests: builds the package, looks at it, boots a machine twice with it (its disk is new), tries what
+# the documents say, and boots a guest from a volume inside the VM.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,6 +17,9 @@ for boot in first second; do
   echo "  the $boot boot"
   test/vm/run.sh -m 3072 -t 1800 -s "$directory/disk" "${mocha[@]}" "test/system/$boot-boot.test.ts" || status=1
 done
-echo "  a guest in the guest"
-test/vm/run.sh -m 3072 -t 1200 bash test/vm/guest/prepared.sh "${mocha[@]}" test/system/guest.test.ts || status=1
+# Each in a boot of its own: they start and stop targets and RDMA devices as users do.
+for file in doctor getting-started guest; do
+  echo "  a boot for $file"
+  test/vm/run.sh -m 3072 -t 1200 bash test/vm/guest/prepared.sh "${mocha[@]}" "test/system/$file.test.ts" || status=1
+done
 exit "$status"

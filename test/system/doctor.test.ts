@@ -1,8 +1,8 @@
 /** `iserctl doctor` and `iserctl bench` where there is an RDMA device: in order, and with things wrong that people meet. */
 import { expect } from 'chai';
 import { iserctlPath, run, runOk, type Finished } from '../helpers/programs.ts';
-import { initiatorOptions, targets } from './guest/machine.ts';
-import { ServedVolume } from './guest/served-volume.ts';
+import { initiatorOptions, targets } from '../vm/guest/machine.ts';
+import { ServedVolume } from '../vm/guest/served-volume.ts';
 
 const iserctl = (...argv: readonly string[]): Promise<Finished> =>
   run(process.execPath, [iserctlPath, ...argv]);

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { iserctlPath, iserdPath, repository } from '../helpers/programs.ts';
-import { targets } from './guest/machine.ts';
-import { Shell } from './guest/shell.ts';
+import { targets } from '../vm/guest/machine.ts';
+import { Shell } from '../vm/guest/shell.ts';
 
 interface Block {
   readonly text: string;
