@@ -29,8 +29,10 @@ export class LoginGate {
     const leave = (): void => {
       if (!inside) return;
       inside = false;
-      this.#inside--;
-      this.#waiting.shift()?.();
+      const next = this.#waiting.shift();
+      // The place is handed over: counted free, it could be taken by who comes before the next one goes on.
+      if (next === undefined) this.#inside--;
+      else next();
     };
     const cancel = this.#options.timers.schedule(this.#options.patienceMs, leave);
     try {
@@ -44,7 +46,9 @@ export class LoginGate {
   async #enter(signal: AbortSignal): Promise<void> {
     const givenUp = (): Error => new CodedError('login-given-up', 'the volume was stopped');
     if (signal.aborted) throw givenUp();
-    if (this.#inside >= this.#options.places) {
+    if (this.#inside < this.#options.places) {
+      this.#inside++;
+    } else {
       await new Promise<void>((resolve, reject) => {
         const turn = (): void => {
           signal.removeEventListener('abort', onAbort);
@@ -58,6 +62,5 @@ export class LoginGate {
         this.#waiting.push(turn);
       });
     }
-    this.#inside++;
   }
 }

@@ -58,6 +58,16 @@ describe('the gate of logins', () => {
     expect(fixture.begun.slice(2)).to.deep.equal(['c', 'd']);
   });
 
+  it('lets no more in than have places when some come as places become free', async () => {
+    const fixture = new Fixture();
+    for (const name of ['a', 'b', 'c', 'd']) void fixture.login(name);
+    await turn();
+    fixture.timers.advance(1000);
+    for (const name of ['e', 'f']) void fixture.login(name);
+    await turn();
+    expect(fixture.begun).to.deep.equal(['a', 'b', 'c', 'd']);
+  });
+
   it('lets another one in after a failure', async () => {
     const { gate, never } = new Fixture();
     const fail = (): Promise<never> => Promise.reject(new Error('refused'));
