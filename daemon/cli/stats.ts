@@ -1,5 +1,6 @@
 import { callControl } from '../control/client.ts';
 import { statsSchema, type Stats, type VolumeStats } from '../control/statistics-schema.ts';
+import { counterNames } from '../statistics/totals.ts';
 import { Histogram } from '../../src/histogram.ts';
 import { latencyKinds } from '../../src/nbd/latencies.ts';
 import { describeActivity, describeVolume } from './describe-stats.ts';
@@ -56,28 +57,11 @@ async function printStats({ volume, socket, json, watch: again }: StatsOptions):
   });
 }
 
-const counters = [
-  'reads',
-  'writes',
-  'flushes',
-  'trims',
-  'writeZeroes',
-  'caches',
-  'blockStatuses',
-  'others',
-  'bytesRead',
-  'bytesWritten',
-  'errors',
-  'refused',
-  'reconnects',
-  'stalls',
-] as const;
-
 /** What happened between two answers. A volume that was started anew in between has counted from zero. */
 export function sinceThen(now: Stats, before: Stats): Stats {
   const volumes = now.volumes.map((volume) => {
     const earlier = before.volumes.find(({ name }) => name === volume.name);
-    if (earlier === undefined || counters.some((name) => volume[name] < earlier[name]))
+    if (earlier === undefined || counterNames.some((name) => volume[name] < earlier[name]))
       return volume;
     return subtract(volume, earlier);
   });
@@ -86,7 +70,7 @@ export function sinceThen(now: Stats, before: Stats): Stats {
 
 function subtract(volume: VolumeStats, earlier: VolumeStats): VolumeStats {
   const difference = { ...volume, latencies: { ...volume.latencies } };
-  for (const name of counters) difference[name] -= earlier[name];
+  for (const name of counterNames) difference[name] -= earlier[name];
   difference.errorsByReason = Object.fromEntries(
     Object.entries(volume.errorsByReason).map(([reason, count]) => [
       reason,

@@ -3,10 +3,9 @@ import { Histogram, type HistogramSnapshot } from '../../src/histogram.ts';
 import { latencyKinds, type LatencyKind } from '../../src/nbd/latencies.ts';
 import type { Counts, SessionStatistics } from '../lane/messages.ts';
 
-const summed = [
+/** What only grows while a session lives. */
+export const counterNames = [
   'reconnects',
-  'clients',
-  'inFlight',
   'reads',
   'writes',
   'flushes',
@@ -22,6 +21,7 @@ const summed = [
   'clientsDropped',
   'stalls',
 ] as const;
+const summed = ['clients', 'inFlight', ...counterNames] as const;
 const summedByReason = [
   'errorsByReason',
   'commandFailures',
