@@ -4,7 +4,7 @@ import { formatTargetUrl, parseTargetUrl } from '../../src/iscsi/url.ts';
 import { digests, socketModes, volumeSchema } from '../config/schema.ts';
 import { callControl } from '../control/client.ts';
 import { attachResult } from '../control/messages.ts';
-import { controlSocketOption, defineCommand } from './options.ts';
+import { controlSocketOption, defineCommand, unitUrl } from './options.ts';
 
 const text = { type: 'string', requiresArg: true } as const;
 const seconds = { type: 'number', requiresArg: true } as const;
@@ -67,11 +67,7 @@ export const attachCommand = defineCommand({
   builder: (builder) =>
     builder
       .positional('name', { type: 'string', demandOption: true, describe: 'of the volume' })
-      .positional('url', {
-        type: 'string',
-        demandOption: true,
-        describe: 'iser://[user@]host[:port]/iqn/lun, or iscsi://',
-      })
+      .positional('url', unitUrl)
       .options(volumeOptions)
       .option('control', controlSocketOption.socket)
       .example(

@@ -1,13 +1,12 @@
 /** What `iserctl bench` shows: a table, a JSON document, and a line of progress meanwhile. */
+import { formatSize } from '../config/size.ts';
 import type { SessionReport } from '../lane/messages.ts';
 import type { LoadResult, Workload } from './bench-load.ts';
 import { formatTable } from './table.ts';
 
 /** "4 KiB random read, depth 32". */
 export function workloadName({ operation, order, blockBytes, depth }: Workload): string {
-  const kibibytes = blockBytes / 1024;
-  const size = kibibytes < 1024 ? `${kibibytes} KiB` : `${kibibytes / 1024} MiB`;
-  return `${size} ${order} ${operation}, depth ${depth}`;
+  return `${formatSize(blockBytes)} ${order} ${operation}, depth ${depth}`;
 }
 
 const iopsOf = ({ requests, seconds }: LoadResult): number =>

@@ -5,8 +5,8 @@ import type { SessionReport } from '../lane/messages.ts';
 import { Load, readRange, type LoadGround, type LoadResult, type Workload } from './bench-load.ts';
 import { benchDocument, describeBench, ProgressLine, workloadName } from './bench-report.ts';
 import { edgeBytes, findSignatures } from './bench-signatures.ts';
-import { defineCommand, digestOptions, initiatorOptions, jsonOption } from './options.ts';
-import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
+import { defineCommand, digestOptions, initiatorOptions, jsonOption, unitUrl } from './options.ts';
+import { unitSpec, withLane, type TargetOptions } from './target-session.ts';
 
 export const benchCommand = defineCommand({
   command: 'bench <url>',
@@ -14,11 +14,7 @@ export const benchCommand = defineCommand({
     'measure one LUN for some seconds: rates and latencies, reading only unless told otherwise',
   builder: (builder) =>
     builder
-      .positional('url', {
-        type: 'string',
-        demandOption: true,
-        describe: 'iser://host[:port]/iqn/lun or iscsi://…',
-      })
+      .positional('url', unitUrl)
       .options({ ...initiatorOptions, ...jsonOption, ...digestOptions })
       .option('seconds', {
         type: 'number',
@@ -71,20 +67,13 @@ function workloads(write: boolean): Workload[] {
 }
 
 export async function printBench(options: BenchOptions): Promise<void> {
-  const { targetName, lun, ...rest } = portalSpec(options);
-  if (targetName === undefined || lun === undefined) {
-    throw new ConfigurationError(
-      'bad-url',
-      'the URL must name a target and a LUN: iser://host/iqn.…/0',
-    );
-  }
   if (!(options.seconds > 0 && options.seconds <= longestSeconds)) {
     throw new ConfigurationError(
       'bench-seconds',
       `--seconds must be more than 0 and at most ${longestSeconds}`,
     );
   }
-  const spec = { ...rest, targetName, lun, readOnly: !options.write };
+  const spec = { ...unitSpec(options), readOnly: !options.write };
   const size = { arenaBytes: 64 * 2 ** 20, requestCapacity: 64 };
   await withLane(
     spec,

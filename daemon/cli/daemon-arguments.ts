@@ -4,6 +4,7 @@ import { withoutSecrets } from '../../src/iscsi/url.ts';
 import { strategyNames, type StrategyName } from '../../src/memory/registration-strategies.ts';
 import { defaultSpinMicroseconds, digests, logLevels, socketModes } from '../config/schema.ts';
 import { iserdVersion } from '../version.ts';
+import { unitUrl } from './options.ts';
 
 export interface ServeCommand {
   readonly kind: 'serve';
@@ -62,11 +63,7 @@ export async function parseDaemonArguments(
       'serve one LUN until SIGTERM or SIGINT',
       (builder) =>
         builder
-          .positional('url', {
-            type: 'string',
-            demandOption: true,
-            describe: 'iser://[user@]host[:port]/iqn/lun, or iscsi://',
-          })
+          .positional('url', unitUrl)
           .option('portal', {
             type: 'string',
             array: true,

@@ -1,20 +1,15 @@
-import { ConfigurationError } from '../../src/errors.ts';
 import { formatSize } from '../config/size.ts';
 import type { SessionReport } from '../lane/messages.ts';
 import { formatFields } from './table.ts';
-import { portalSpec, withLane, type TargetOptions } from './target-session.ts';
-import { defineCommand, digestOptions, initiatorOptions, jsonOption } from './options.ts';
+import { unitSpec, withLane, type TargetOptions } from './target-session.ts';
+import { defineCommand, digestOptions, initiatorOptions, jsonOption, unitUrl } from './options.ts';
 
 export const inspectCommand = defineCommand({
   command: 'inspect <url>',
   describe: 'log in to one LUN and show what it is and can do',
   builder: (builder) =>
     builder
-      .positional('url', {
-        type: 'string',
-        demandOption: true,
-        describe: 'iser://host[:port]/iqn/lun or iscsi://…',
-      })
+      .positional('url', unitUrl)
       .options({ ...initiatorOptions, ...jsonOption, ...digestOptions })
       .example(
         '$0 inspect iscsi://10.0.0.5/iqn.2026-11.org.example:disk/0',
@@ -27,16 +22,8 @@ export const inspectCommand = defineCommand({
 export async function printInspection(
   options: TargetOptions & { readonly json: boolean },
 ): Promise<void> {
-  const { targetName, lun, ...rest } = portalSpec(options);
-  if (targetName === undefined || lun === undefined) {
-    throw new ConfigurationError(
-      'bad-url',
-      'the URL must name a target and a LUN: iser://host/iqn.…/0',
-    );
-  }
-  const report = await withLane(rest, (lane) =>
-    lane.handlers.openSession({ ...rest, targetName, lun }),
-  );
+  const spec = unitSpec(options);
+  const report = await withLane(spec, (lane) => lane.handlers.openSession(spec));
   process.stdout.write(
     options.json ? `${JSON.stringify(report, undefined, 2)}\n` : describeReport(report),
   );

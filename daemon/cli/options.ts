@@ -34,6 +34,13 @@ export const watchOption = {
   watch: { type: 'boolean', default: false, describe: 'show it again every second' },
 } as const;
 
+/** The positional "url" of a logical unit. */
+export const unitUrl = {
+  type: 'string',
+  demandOption: true,
+  describe: 'iser://[user@]host[:port]/iqn/lun, or iscsi://',
+} as const;
+
 /** Of commands that log in themselves. */
 export const initiatorOptions = {
   'initiator-name': { type: 'string', requiresArg: true, describe: 'our iSCSI name' },

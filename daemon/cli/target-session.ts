@@ -1,6 +1,6 @@
 /** Settings of the one-shot commands (`discover`, `inspect`, `bench`, `doctor`): a lane in this very thread, no daemon needed. */
 import { ConfigurationError } from '../../src/errors.ts';
-import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { parseTargetUrl, parseUnitUrl, type TargetUrl } from '../../src/iscsi/url.ts';
 import { forget, keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { Lane } from '../lane/lane.ts';
@@ -50,12 +50,22 @@ export async function withLane<T>(
   }
 }
 
-/** A session specification without target and LUN, from a URL and options. Throws ConfigurationError. */
+/** A session with what a URL names: a portal, perhaps a target and a logical unit too. Throws ConfigurationError. */
 export function portalSpec(options: TargetOptions): Omit<SessionSpec, 'targetName' | 'lun'> & {
   readonly targetName: string | undefined;
   readonly lun: number | undefined;
 } {
   const url = parseTargetUrl(options.url);
+  return { ...specOf(url, options), targetName: url.targetName, lun: url.lun };
+}
+
+/** A session with the logical unit of a URL. Throws ConfigurationError. */
+export function unitSpec(options: TargetOptions): SessionSpec {
+  const url = parseUnitUrl(options.url);
+  return { ...specOf(url, options), targetName: url.targetName, lun: url.lun };
+}
+
+function specOf(url: TargetUrl, options: TargetOptions): Omit<SessionSpec, 'targetName' | 'lun'> {
   if (url.secret !== undefined) {
     process.stderr.write(
       'iserctl: the secret on the command line can be read by every user; use --chap-secret-file\n',
@@ -67,8 +77,6 @@ export function portalSpec(options: TargetOptions): Omit<SessionSpec, 'targetNam
     volume: 'iserctl',
     transport: url.transport,
     portals: [{ host: url.host, port: url.port }],
-    targetName: url.targetName,
-    lun: url.lun,
     initiatorName: options['initiator-name'] ?? defaultInitiatorName(),
     isid: randomIsid(),
     ...(chap === undefined ? {} : { chap }),

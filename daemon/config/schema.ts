@@ -1,8 +1,8 @@
 /** The configuration file as data: the one place that knows every key, its values and its default. */
 import { z } from 'zod';
-import { ConfigurationError, ProtocolError } from '../../src/errors.ts';
+import { ProtocolError } from '../../src/errors.ts';
 import { parseTargetAddress } from '../../src/iscsi/target-address.ts';
-import { parseTargetUrl } from '../../src/iscsi/url.ts';
+import { parseUnitUrl } from '../../src/iscsi/url.ts';
 import { strategyNames } from '../../src/memory/registration-strategies.ts';
 import { defaultLimits, defaultMaximumClients } from '../../src/nbd/limits.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
@@ -28,14 +28,7 @@ const iscsiName = z
 
 const targetUrl = z.string().transform((value, context) => {
   try {
-    const url = parseTargetUrl(value);
-    if (url.targetName === undefined || url.lun === undefined) {
-      throw new ConfigurationError(
-        'bad-url',
-        'the URL must name a target and a LUN: iser://host/iqn.…/0',
-      );
-    }
-    return { text: value, ...url, targetName: url.targetName, lun: url.lun };
+    return { text: value, ...parseUnitUrl(value) };
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
     return z.NEVER;

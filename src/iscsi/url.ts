@@ -23,6 +23,9 @@ export interface TargetUrl {
   readonly lun?: number;
 }
 
+/** Of a logical unit: nothing is left open. */
+export type UnitUrl = TargetUrl & Required<Pick<TargetUrl, 'targetName' | 'lun'>>;
+
 const transports: ReadonlyMap<string, 'iser' | 'tcp'> = new Map([
   ['iser', 'iser'],
   ['iscsi', 'tcp'],
@@ -47,6 +50,18 @@ export function parseTargetUrl(text: string): TargetUrl {
     ...parseHost(authorityText.slice(at + 1)),
     ...parsePath(path ?? ''),
   };
+}
+
+/** @throws ConfigurationError as parseTargetUrl does, and for the URL of a portal or a target */
+export function parseUnitUrl(text: string): UnitUrl {
+  const { targetName, lun, ...rest } = parseTargetUrl(text);
+  if (targetName === undefined || lun === undefined) {
+    fail(
+      'path',
+      'it must name a target and a LUN, as in iser://10.0.0.5/iqn.2026-11.org.example:disk/0',
+    );
+  }
+  return { ...rest, targetName, lun };
 }
 
 /** The URL without the secret, for logs and listings. */

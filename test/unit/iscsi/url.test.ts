@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ConfigurationError } from '../../../src/errors.ts';
-import { formatTargetUrl, parseTargetUrl, withoutSecrets } from '../../../src/iscsi/url.ts';
+import {
+  formatTargetUrl,
+  parseTargetUrl,
+  parseUnitUrl,
+  withoutSecrets,
+} from '../../../src/iscsi/url.ts';
 import type { TargetUrl } from '../../../src/iscsi/url.ts';
 
 const iqn = 'iqn.2026-01.org.example:disk';
@@ -96,6 +101,13 @@ describe('target URL', () => {
       expect(() => parseTargetUrl(text)).to.throw(ConfigurationError, `target URL, ${part}:`);
     });
   }
+
+  it('is refused for its path when a logical unit is asked for and it names a portal or a target', () => {
+    expect(parseUnitUrl(`iser://h/${iqn}/3`)).to.include({ targetName: iqn, lun: 3 });
+    for (const text of ['iser://h', `iser://h/${iqn}`]) {
+      expect(() => parseUnitUrl(text)).to.throw(ConfigurationError, 'URL, path: it must name');
+    }
+  });
 
   it('never shows a secret in an error', () => {
     for (const text of ['iser://u%geheim%@h/', 'iser://u%geheim@h:0', 'iser://u%geheim@h/x/y/z']) {
