@@ -17,40 +17,32 @@ export interface IdleMemoryRatio {
 }
 
 export interface Measured {
-  readonly host?: PlaceResult;
-  readonly guest?: PlaceResult;
-  readonly hop?: PlaceResult;
-  readonly tail?: PlaceResult;
-  readonly strategies?: PartResult;
-  readonly garbage?: { readonly rows: readonly GarbageRow[] };
-  readonly idleMemory?: { readonly ratios: readonly IdleMemoryRatio[] };
+  readonly host?: PlaceResult | undefined;
+  readonly guest?: PlaceResult | undefined;
+  readonly hop?: PlaceResult | undefined;
+  readonly tail?: PlaceResult | undefined;
+  readonly strategies?: PartResult | undefined;
+  readonly garbage?: { readonly rows: readonly GarbageRow[] } | undefined;
+  readonly idleMemory?: { readonly ratios: readonly IdleMemoryRatio[] } | undefined;
 }
 
 export function loadMeasured(directory: string): Measured {
-  const strategies = join(directory, 'strategies');
-  const part = existsSync(strategies)
-    ? readdirSync(strategies).find((name) => /^strategies-.*\.json$/.test(name))
+  const read = (path: string | undefined): unknown => {
+    const file = join(directory, path ?? '');
+    return path === undefined || !existsSync(file)
+      ? undefined
+      : JSON.parse(readFileSync(file, 'utf8'));
+  };
+  const strategies = existsSync(join(directory, 'strategies'))
+    ? readdirSync(join(directory, 'strategies')).find((name) => /^strategies-.*\.json$/.test(name))
     : undefined;
   return {
-    ...read(directory, 'host', 'side-by-side/host.json'),
-    ...read(directory, 'guest', 'side-by-side/vm-tgt.json'),
-    ...read(directory, 'hop', 'side-by-side/hop.json'),
-    ...read(directory, 'tail', 'tail/host.json'),
-    ...(part === undefined ? {} : read(directory, 'strategies', `strategies/${part}`)),
-    ...read(directory, 'garbage', 'garbage.json'),
-    ...read(directory, 'idleMemory', 'idle-memory.json'),
-  };
-}
-
-function read<Name extends keyof Measured>(
-  directory: string,
-  name: Name,
-  path: string,
-): Pick<Measured, Name> | Record<string, never> {
-  const file = join(directory, path);
-  if (!existsSync(file)) return {};
-  return { [name]: JSON.parse(readFileSync(file, 'utf8')) as Measured[Name] } as Pick<
-    Measured,
-    Name
-  >;
+    host: read('side-by-side/host.json'),
+    guest: read('side-by-side/vm-tgt.json'),
+    hop: read('side-by-side/hop.json'),
+    tail: read('tail/host.json'),
+    strategies: read(strategies === undefined ? undefined : `strategies/${strategies}`),
+    garbage: read('garbage.json'),
+    idleMemory: read('idle-memory.json'),
+  } as Measured;
 }
