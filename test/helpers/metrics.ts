@@ -4,7 +4,7 @@ import { sumSessions } from '../../daemon/statistics/totals.ts';
 import { emptySnapshot } from '../../src/histogram.ts';
 import { histogramOf } from './durations.ts';
 import { repository, run, type Finished } from './programs.ts';
-import { laneStatistics, sessionStatistics } from './statistics.ts';
+import { laneStatistics, registrationReport, sessionStatistics } from './statistics.ts';
 
 /** Every sample by its name with labels: `iserd_volume_state{volume="data",state="serving"}`. */
 export function parseMetrics(text: string): ReadonlyMap<string, number> {
@@ -69,22 +69,10 @@ export function volumeSnapshot(more: Partial<VolumeSnapshot> = {}): VolumeSnapsh
 export function daemonSnapshot(
   volumes: readonly VolumeSnapshot[] = [volumeSnapshot()],
 ): DaemonSnapshot {
-  const registration = {
-    device: 'rxe0',
-    strategy: 'cache',
-    hits: 10,
-    misses: 2,
-    evictions: 1,
-    retries: 0,
-    failures: 0,
-    entries: 1,
-    pinnedBytes: 4096,
-    registrationMicroseconds: 1500,
-  };
   const statistics = laneStatistics({
     arenaBytes: 2 ** 28,
     loopLagMs: 2,
-    registrations: [registration],
+    registrations: [registrationReport()],
     sessions: [sessionStatistics({ reads: 3, writes: 4, others: 5 })],
   });
   return {

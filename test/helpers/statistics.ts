@@ -1,5 +1,9 @@
 /** Statistics of lanes and sessions that have done nothing but what a test says. */
-import type { LaneStatistics, SessionStatistics } from '../../daemon/lane/messages.ts';
+import type {
+  LaneStatistics,
+  RegistrationReport,
+  SessionStatistics,
+} from '../../daemon/lane/messages.ts';
 
 export function sessionStatistics(what: Partial<SessionStatistics> = {}): SessionStatistics {
   return {
@@ -49,5 +53,21 @@ export function laneStatistics(what: Partial<LaneStatistics> = {}): LaneStatisti
     registrations: [],
     sessions: [],
     ...what,
+  };
+}
+
+/** Of a cache that was used a little. */
+export function registrationReport(): RegistrationReport {
+  return {
+    device: 'rxe0',
+    strategy: 'cache',
+    hits: 10,
+    misses: 2,
+    evictions: 1,
+    retries: 0,
+    failures: 0,
+    entries: 1,
+    pinnedBytes: 4096,
+    registrationMicroseconds: 1500,
   };
 }

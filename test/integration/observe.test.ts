@@ -76,6 +76,14 @@ socket = "${directory}/other"
   }
 }
 
+function watchStatus(
+  fixture: DaemonFixture,
+  { control }: Scene,
+): ReturnType<DaemonFixture['spawn']> {
+  const command = [iserctlPath, 'status', '--watch', '--socket', control];
+  return fixture.spawn(process.execPath, command);
+}
+
 /** Both volumes serve. */
 async function readyTwice(iserd: IserdProcess): Promise<void> {
   while (iserd.timesReady < 2)
@@ -285,13 +293,7 @@ describe('what an operator sees', function () {
 
   it('comes again and again in a pipe, until it is told to stop', async () => {
     const scene = await Scene.start(fixture);
-    const show = fixture.spawn(process.execPath, [
-      iserctlPath,
-      'status',
-      '--watch',
-      '--socket',
-      scene.control,
-    ]);
+    const show = watchStatus(fixture, scene);
     const pictures = (): number => show.stdout.split('VOLUME').length - 1;
     while (pictures() < 3) await new Promise((resolve) => show.child.stdout?.once('data', resolve));
     show.child.kill('SIGINT');
@@ -302,13 +304,7 @@ describe('what an operator sees', function () {
 
   it('survives that the daemon is restarted meanwhile', async () => {
     const scene = await Scene.start(fixture);
-    const show = fixture.spawn(process.execPath, [
-      iserctlPath,
-      'status',
-      '--watch',
-      '--socket',
-      scene.control,
-    ]);
+    const show = watchStatus(fixture, scene);
     const until = async (text: RegExp): Promise<void> => {
       while (!text.test(show.stdout))
         await new Promise((resolve) => show.child.stdout?.once('data', resolve));

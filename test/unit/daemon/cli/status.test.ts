@@ -2,7 +2,11 @@ import { expect } from 'chai';
 import { describeDetails, describeStatus, formatUptime } from '../../../../daemon/cli/status.ts';
 import type { Terminal } from '../../../../daemon/cli/terminal.ts';
 import type { Status } from '../../../../daemon/control/protocol.ts';
-import { laneStatistics, sessionStatistics } from '../../../helpers/statistics.ts';
+import {
+  laneStatistics,
+  registrationReport,
+  sessionStatistics,
+} from '../../../helpers/statistics.ts';
 
 const pipe: Terminal = { isTty: false, columns: Infinity, rows: Infinity, unicode: false };
 const target = 'iqn.2026-11.test:disk';
@@ -103,22 +107,10 @@ describe('the status for people', () => {
   });
 
   it('has sessions, lanes and registrations for those who want all', () => {
-    const registration = {
-      device: 'rxe0',
-      strategy: 'cache',
-      hits: 10,
-      misses: 2,
-      evictions: 1,
-      retries: 0,
-      failures: 0,
-      entries: 1,
-      pinnedBytes: 4096,
-      registrationMicroseconds: 5,
-    };
     const without = describeDetails(status, pipe);
     expect(without).to.match(/^data +0 +0 +up +10\.0\.0\.5:3260 +2 +3 +4 +5 +1 KiB +2 KiB +9 +1$/m);
     expect(without).not.to.match(/REGISTRATION/);
-    const lanes = [{ ...lane, registrations: [registration] }];
+    const lanes = [{ ...lane, registrations: [registrationReport()] }];
     const text = describeDetails({ ...status, lanes }, pipe);
     expect(text).to.match(/^ +0 +rxe0 +cache +10 +2 +1 +1 +4 KiB$/m);
   });
