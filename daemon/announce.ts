@@ -1,7 +1,7 @@
 import type { Front } from './cli/serve-config.ts';
 import type { Logger } from './logging.ts';
 import type { TcpPlace } from './socket-listener.ts';
-import type { Volume } from './volume.ts';
+import type { Volume } from './volume/volume.ts';
 
 /** A line on standard output, for people and scripts: what can be used now. */
 export function announce(volume: Volume, front: Front, logger: Logger): void {

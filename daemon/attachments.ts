@@ -5,8 +5,8 @@ import type { AttachResult } from './control/messages.ts';
 import type { Logger } from './logging.ts';
 import type { RuntimeVolumes } from './restart/runtime-volumes.ts';
 import type { Supervisor } from './supervisor.ts';
-import type { VolumeCatalog } from './volume-catalog.ts';
-import { forgetSecrets, planVolume } from './volume-plan.ts';
+import type { VolumeCatalog } from './volume/catalog.ts';
+import { forgetSecrets, planVolume } from './volume/plan.ts';
 
 export interface AttachmentsOptions {
   /** As it is now. */

@@ -3,7 +3,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { withAdvice } from './cli/advice.ts';
 import { attachCommand } from './cli/attach.ts';
-import { benchCommand } from './cli/bench.ts';
+import { benchCommand } from './cli/bench/bench.ts';
 import { checkConfigCommand } from './cli/check-config.ts';
 import { usageFailure } from './cli/daemon-arguments.ts';
 import { detachCommand } from './cli/detach.ts';

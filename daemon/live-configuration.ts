@@ -7,10 +7,10 @@ import type { Logger } from './logging.ts';
 import { Reloader } from './reload.ts';
 import type { RuntimeVolumes } from './restart/runtime-volumes.ts';
 import type { Supervisor } from './supervisor.ts';
-import { VolumeCatalog } from './volume-catalog.ts';
-import { isSameUnit } from './volume-diff.ts';
-import { forgetSecrets, planVolume, type ConfigPlan, type VolumePlan } from './volume-plan.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import { VolumeCatalog } from './volume/catalog.ts';
+import { isSameUnit } from './volume/diff.ts';
+import { forgetSecrets, planVolume, type ConfigPlan, type VolumePlan } from './volume/plan.ts';
+import type { VolumeSpec } from './volume/spec.ts';
 
 export interface LiveConfigurationOptions {
   readonly plan: ConfigPlan;

@@ -9,7 +9,7 @@ import { runDaemon, type DaemonOptions } from './run.ts';
 import { serveConfig } from './cli/serve-config.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { system } from './system.ts';
-import { planConfig, type ConfigPlan } from './volume-plan.ts';
+import { planConfig, type ConfigPlan } from './volume/plan.ts';
 
 /**
  * Runs `iserd` to its end and sets the process's exit code: 0 stopped as asked; 1 failed while running or starting; 2 the configuration

@@ -1,6 +1,6 @@
 /** When the service manager is told that the daemon is ready, and what it is told of the volumes. */
 import type { ServiceNotifier } from './service-notifier.ts';
-import type { Volume } from './volume.ts';
+import type { Volume } from './volume/volume.ts';
 
 type Watched = Pick<Volume, 'failure' | 'spec' | 'state'>;
 

@@ -5,15 +5,15 @@ import { restartKeys } from './config/restart-keys.ts';
 import type { Logger } from './logging.ts';
 import type { SpecChange, Supervisor } from './supervisor.ts';
 import { CallQueue } from './system.ts';
-import type { VolumeCatalog } from './volume-catalog.ts';
+import type { VolumeCatalog } from './volume/catalog.ts';
 import {
   ChangeEffect,
   diffVolumes,
   isSameUnit,
   type RunningVolume,
   type VolumeChange,
-} from './volume-diff.ts';
-import { forgetSecrets, type ConfigPlan, type VolumePlan } from './volume-plan.ts';
+} from './volume/diff.ts';
+import { forgetSecrets, type ConfigPlan, type VolumePlan } from './volume/plan.ts';
 
 export interface ReloaderOptions {
   /** Reads the files. Throws ConfigurationError with everything that is wrong. */

@@ -14,7 +14,7 @@ import { daemonStats } from './control/stats.ts';
 import { daemonStatus } from './control/status.ts';
 import { Ending } from './ending.ts';
 import { EventHub, type Tell } from './events.ts';
-import { KernelDevice } from './kernel-device.ts';
+import { KernelDevice } from './device/kernel-device.ts';
 import type { LaneSettings } from './lane-pool.ts';
 import { LiveConfiguration } from './live-configuration.ts';
 import type { Logger } from './logging.ts';
@@ -34,9 +34,9 @@ import { SocketListeners } from './socket-listener.ts';
 import { StatisticsSampler } from './statistics/sampler.ts';
 import { Supervisor } from './supervisor.ts';
 import { system } from './system.ts';
-import type { Volume } from './volume.ts';
-import { StopMode } from './volume-device.ts';
-import { forgetSecrets, type ConfigPlan } from './volume-plan.ts';
+import type { Volume } from './volume/volume.ts';
+import { StopMode } from './volume/device.ts';
+import { forgetSecrets, type ConfigPlan } from './volume/plan.ts';
 
 export interface DaemonOptions {
   readonly plan: ConfigPlan;

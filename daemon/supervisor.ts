@@ -4,11 +4,11 @@ import { LanePool, type LaneSettings } from './lane-pool.ts';
 import type { LaneEvent } from './lane/messages.ts';
 import type { LaneFactory, LanePort } from './lane/lane-thread.ts';
 import type { Logger } from './logging.ts';
-import type { Volume, VolumeSurroundings } from './volume.ts';
-import { StopMode } from './volume-device.ts';
-import { ChangeEffect } from './volume-diff.ts';
-import { VolumeSet } from './volume-set.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import type { Volume, VolumeSurroundings } from './volume/volume.ts';
+import { StopMode } from './volume/device.ts';
+import { ChangeEffect } from './volume/diff.ts';
+import { VolumeSet } from './volume/set.ts';
+import type { VolumeSpec } from './volume/spec.ts';
 
 export interface SupervisorOptions {
   readonly lane: LaneSettings;

@@ -1,5 +1,5 @@
 import { readConfig } from '../config/load.ts';
-import { forgetSecrets, planConfig, type ConfigPlan } from '../volume-plan.ts';
+import { forgetSecrets, planConfig, type ConfigPlan } from '../volume/plan.ts';
 import { defineCommand } from './options.ts';
 import { formatTable } from './table.ts';
 

@@ -1,7 +1,7 @@
 /** `iserctl detach`: a volume by its daemon; a device without one, because that is when it is needed. */
 import { CodedError, ConfigurationError } from '../../src/errors.ts';
-import { parseDevice } from '../kernel-device-attributes.ts';
-import { realSurroundings, SysfsDevice, type Surroundings } from '../kernel-device-sysfs.ts';
+import { parseDevice } from '../device/attributes.ts';
+import { realSurroundings, SysfsDevice, type Surroundings } from '../device/sysfs.ts';
 import { DeviceRecords } from '../restart/device-records.ts';
 import { deviceUsers } from '../restart/device-users.ts';
 import { runtimeDirectory } from '../restart/runtime-directory.ts';

@@ -7,7 +7,7 @@ import { keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import type { ChapAccount } from '../lane/messages.ts';
 import { isInheritedName } from '../restart/inheritance.ts';
-import { defaultInitiatorName, makeVolumeSpec, type VolumeSpec } from '../volume-spec.ts';
+import { defaultInitiatorName, makeVolumeSpec, type VolumeSpec } from '../volume/spec.ts';
 import type { ServeCommand } from './daemon-arguments.ts';
 
 /** Where NBD clients come from. */

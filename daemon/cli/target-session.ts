@@ -5,7 +5,7 @@ import { forget, keepSecret } from '../config/secret.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { Lane } from '../lane/lane.ts';
 import type { ChapAccount, DigestWish, LaneOptions, SessionSpec } from '../lane/messages.ts';
-import { defaultInitiatorName, randomIsid } from '../volume-spec.ts';
+import { defaultInitiatorName, randomIsid } from '../volume/spec.ts';
 
 export interface TargetOptions {
   readonly url: string;

@@ -1,7 +1,7 @@
 import type { StatisticsSampler } from '../statistics/sampler.ts';
 import { recentActivity } from '../statistics/volume-activity.ts';
 import type { Supervisor } from '../supervisor.ts';
-import type { Volume } from '../volume.ts';
+import type { Volume } from '../volume/volume.ts';
 import { controlVersion, type Status } from './protocol.ts';
 import { sessionSchema, statusParametersSchema } from './statistics-schema.ts';
 

@@ -2,7 +2,7 @@
 import type { DiscoveredTarget } from '../../src/iscsi/discovery.ts';
 import { formatSize } from '../config/size.ts';
 import type { SessionReport, SessionSpec } from '../lane/messages.ts';
-import { randomIsid } from '../volume-spec.ts';
+import { randomIsid } from '../volume/spec.ts';
 import type { LoginTrial, PortalTrial } from './portals.ts';
 
 /** A session without a LUN of its own means: ask the portal what it has. */

@@ -3,7 +3,7 @@ import { refusalNames } from '../../src/nbd/refusal.ts';
 import { latencyKinds } from '../../src/nbd/latencies.ts';
 import type { Counts, LaneStatistics, RegistrationReport } from '../lane/messages.ts';
 import type { Totals } from '../statistics/totals.ts';
-import type { VolumeState } from '../volume.ts';
+import type { VolumeState } from '../volume/volume.ts';
 import type { Family, HistogramFamily, Labels, Sample } from './family.ts';
 import type { VolumeSnapshot } from './snapshot.ts';
 

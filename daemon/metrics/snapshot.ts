@@ -3,7 +3,7 @@ import type { LaneView, StatisticsSampler } from '../statistics/sampler.ts';
 import type { Totals } from '../statistics/totals.ts';
 import { sessionsOf, totalsOf } from '../statistics/volume-activity.ts';
 import type { Supervisor } from '../supervisor.ts';
-import type { VolumeState } from '../volume.ts';
+import type { VolumeState } from '../volume/volume.ts';
 
 export interface VolumeSnapshot {
   readonly name: string;

@@ -14,15 +14,14 @@
  */
 import { uptime } from 'node:os';
 import type { NativeError } from '../../src/reactor/native.ts';
-import { wholeBlocks } from '../kernel-device-attributes.ts';
-import { KernelDeviceError, KernelDeviceErrorCode } from '../kernel-device-error.ts';
-import {
-  devicesOf,
-  realSurroundings,
-  SysfsDevice,
-  type Surroundings,
-} from '../kernel-device-sysfs.ts';
-import type { KernelAttachment, KernelDevice, KernelDeviceRequest } from '../kernel-device.ts';
+import { wholeBlocks } from '../device/attributes.ts';
+import { KernelDeviceError, KernelDeviceErrorCode } from '../device/error.ts';
+import { devicesOf, realSurroundings, SysfsDevice, type Surroundings } from '../device/sysfs.ts';
+import type {
+  KernelAttachment,
+  KernelDevice,
+  KernelDeviceRequest,
+} from '../device/kernel-device.ts';
 import type { Logger } from '../logging.ts';
 import { system, type System } from '../system.ts';
 import type { DeviceRecord, DeviceRecords } from './device-records.ts';

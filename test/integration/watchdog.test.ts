@@ -4,7 +4,7 @@ import { parseConfig } from '../../daemon/config/load.ts';
 import { LaneThread } from '../../daemon/lane/lane-thread.ts';
 import { ServiceNotifier } from '../../daemon/service-notifier.ts';
 import { Supervisor } from '../../daemon/supervisor.ts';
-import { planVolume } from '../../daemon/volume-plan.ts';
+import { planVolume } from '../../daemon/volume/plan.ts';
 import { waitUntil } from '../helpers/wait.ts';
 
 const nothing = (): undefined => undefined;

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { KernelDevice, type KernelDeviceRequest } from '../../daemon/kernel-device.ts';
+import { KernelDevice, type KernelDeviceRequest } from '../../daemon/device/kernel-device.ts';
 import { system } from '../../daemon/system.ts';
 import type { NativeError } from '../../src/reactor/native.ts';
 import { NbdRamServer } from '../helpers/nbd-ram-server.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { isLoopback, parseListenAddress } from '../../../daemon/config/listen-address.ts';
 import { parseConfig } from '../../../daemon/config/load.ts';
-import { makeVolumeSpec } from '../../../daemon/volume-spec.ts';
+import { makeVolumeSpec } from '../../../daemon/volume/spec.ts';
 import type { ListenPlace } from '../../../daemon/socket-listener.ts';
 import { ConfigurationError } from '../../../src/errors.ts';
 

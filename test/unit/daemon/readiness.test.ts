@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Readiness } from '../../../daemon/readiness.ts';
-import type { Volume } from '../../../daemon/volume.ts';
+import type { Volume } from '../../../daemon/volume/volume.ts';
 
 type Watched = Pick<Volume, 'failure' | 'spec' | 'state'>;
 

@@ -12,11 +12,11 @@ import type { SessionSpec } from '../../../daemon/lane/messages.ts';
 import type { ListenPlace } from '../../../daemon/socket-listener.ts';
 import { StatisticsSampler } from '../../../daemon/statistics/sampler.ts';
 import { Supervisor } from '../../../daemon/supervisor.ts';
-import type { Volume } from '../../../daemon/volume.ts';
-import type { VolumeSpec } from '../../../daemon/volume-spec.ts';
+import type { Volume } from '../../../daemon/volume/volume.ts';
+import type { VolumeSpec } from '../../../daemon/volume/spec.ts';
 import { systemTimers } from '../../../src/timers.ts';
 import { CodedError } from '../../../src/errors.ts';
-import { StopMode } from '../../../daemon/volume-device.ts';
+import { StopMode } from '../../../daemon/volume/device.ts';
 import { FakeLane } from '../../helpers/fake-lane.ts';
 
 const laneOptions = {

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import winston from 'winston';
-import {
-  KernelDeviceError,
-  KernelDeviceErrorCode,
-} from '../../../../daemon/kernel-device-error.ts';
-import type { KernelAttachment, KernelDeviceRequest } from '../../../../daemon/kernel-device.ts';
+import { KernelDeviceError, KernelDeviceErrorCode } from '../../../../daemon/device/error.ts';
+import type {
+  KernelAttachment,
+  KernelDeviceRequest,
+} from '../../../../daemon/device/kernel-device.ts';
 import { DeviceRecords } from '../../../../daemon/restart/device-records.ts';
 import {
   DeviceSuccession,

@@ -1,17 +1,17 @@
-import { CodedError } from '../src/errors.ts';
-import type { Tell } from './events.ts';
-import type { LaneEvent, SessionReport } from './lane/messages.ts';
-import type { LanePort } from './lane/lane-thread.ts';
-import type { Logger } from './logging.ts';
-import type { LoginGate } from './login-gate.ts';
-import type { DeviceSuccession } from './restart/device-succession.ts';
-import type { Legacy } from './restart/inheritance.ts';
-import type { VolumeLock, VolumeLocks } from './restart/volume-locks.ts';
-import type { ListenPlace, SocketListeners } from './socket-listener.ts';
-import { StopMode, VolumeDevice } from './volume-device.ts';
-import { VolumeDoors } from './volume-doors.ts';
-import { VolumeSessions, type PlacedSession, type SessionEvent } from './volume-sessions.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import { CodedError } from '../../src/errors.ts';
+import type { Tell } from '../events.ts';
+import type { LaneEvent, SessionReport } from '../lane/messages.ts';
+import type { LanePort } from '../lane/lane-thread.ts';
+import type { Logger } from '../logging.ts';
+import type { LoginGate } from '../login-gate.ts';
+import type { DeviceSuccession } from '../restart/device-succession.ts';
+import type { Legacy } from '../restart/inheritance.ts';
+import type { VolumeLock, VolumeLocks } from '../restart/volume-locks.ts';
+import type { ListenPlace, SocketListeners } from '../socket-listener.ts';
+import { StopMode, VolumeDevice } from './device.ts';
+import { VolumeDoors } from './doors.ts';
+import { VolumeSessions, type PlacedSession, type SessionEvent } from './sessions.ts';
+import type { VolumeSpec } from './spec.ts';
 
 /** waiting: it could not be started and will be tried again. */
 export type VolumeState = 'stopped' | 'starting' | 'waiting' | 'serving' | 'failed' | 'stopping';

@@ -1,7 +1,11 @@
 import { expect } from 'chai';
-import { Histogram } from '../../../../src/histogram.ts';
-import type { LoadResult } from '../../../../daemon/cli/bench-load.ts';
-import { describeBench, ProgressLine, workloadName } from '../../../../daemon/cli/bench-report.ts';
+import { Histogram } from '../../../../../src/histogram.ts';
+import type { LoadResult } from '../../../../../daemon/cli/bench/load.ts';
+import {
+  describeBench,
+  ProgressLine,
+  workloadName,
+} from '../../../../../daemon/cli/bench/report.ts';
 
 const latency = new Histogram();
 const times = Float64Array.of(0, 0.06, 2.5);

@@ -1,5 +1,5 @@
 /** Starts a volume that could not be started again and again, with growing pauses, until it serves or is stopped. */
-import type { Timers } from '../src/timers.ts';
+import type { Timers } from '../../src/timers.ts';
 import type { Volume } from './volume.ts';
 
 export interface VolumeRetryOptions {

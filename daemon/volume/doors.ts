@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ListenPlace, SocketListener, SocketListeners } from './socket-listener.ts';
+import type { ListenPlace, SocketListener, SocketListeners } from '../socket-listener.ts';
 
 export interface VolumeDoorsOptions {
   readonly listeners: Pick<SocketListeners, 'listen'>;

@@ -1,7 +1,7 @@
 /** What has to be done to volumes that are served, so that they become those of a configuration. */
 import { isDeepStrictEqual } from 'node:util';
-import type { VolumeConfig } from './config/schema.ts';
-import type { VolumePlan } from './volume-plan.ts';
+import type { VolumeConfig } from '../config/schema.ts';
+import type { VolumePlan } from './plan.ts';
 
 /**
  * What a change of a key costs:

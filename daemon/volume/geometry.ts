@@ -1,10 +1,10 @@
 /** The size of a volume: what all of its sessions have found, and the kernel's device made to show it. */
 import { isDeepStrictEqual } from 'node:util';
-import type { BlockGeometry } from '../src/block/device.ts';
-import type { KernelAttachment } from './kernel-device.ts';
-import type { LanePort } from './lane/lane-thread.ts';
-import type { SessionReport } from './lane/messages.ts';
-import type { Logger } from './logging.ts';
+import type { BlockGeometry } from '../../src/block/device.ts';
+import type { KernelAttachment } from '../device/kernel-device.ts';
+import type { LanePort } from '../lane/lane-thread.ts';
+import type { SessionReport } from '../lane/messages.ts';
+import type { Logger } from '../logging.ts';
 
 interface PlacedSession {
   readonly lane: LanePort;

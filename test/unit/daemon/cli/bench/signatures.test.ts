@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { edgeBytes, findSignatures } from '../../../../daemon/cli/bench-signatures.ts';
+import { edgeBytes, findSignatures } from '../../../../../daemon/cli/bench/signatures.ts';
 
 const edge = (offset = 0, text = ''): Uint8Array => {
   const bytes = new Uint8Array(edgeBytes);

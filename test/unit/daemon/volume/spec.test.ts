@@ -2,11 +2,15 @@ import { expect } from 'chai';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseConfig } from '../../../daemon/config/load.ts';
-import { defaultInitiatorName, randomIsid, type VolumeSpec } from '../../../daemon/volume-spec.ts';
-import { planVolume } from '../../../daemon/volume-plan.ts';
-import type { Config } from '../../../daemon/config/schema.ts';
-import { nameDefect } from '../../../src/iscsi/names.ts';
+import { parseConfig } from '../../../../daemon/config/load.ts';
+import {
+  defaultInitiatorName,
+  randomIsid,
+  type VolumeSpec,
+} from '../../../../daemon/volume/spec.ts';
+import { planVolume } from '../../../../daemon/volume/plan.ts';
+import type { Config } from '../../../../daemon/config/schema.ts';
+import { nameDefect } from '../../../../src/iscsi/names.ts';
 
 function volumeSpecs(config: Config): VolumeSpec[] {
   return config.volume.map((volume) => planVolume(volume, config).spec);

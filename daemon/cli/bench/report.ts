@@ -1,8 +1,8 @@
 /** What `iserctl bench` shows: a table, a JSON document, and a line of progress meanwhile. */
-import { formatSize } from '../config/size.ts';
-import type { SessionReport } from '../lane/messages.ts';
-import type { LoadResult, Workload } from './bench-load.ts';
-import { formatTable } from './table.ts';
+import { formatSize } from '../../config/size.ts';
+import type { SessionReport } from '../../lane/messages.ts';
+import type { LoadResult, Workload } from './load.ts';
+import { formatTable } from '../table.ts';
 
 /** "4 KiB random read, depth 32". */
 export function workloadName({ operation, order, blockBytes, depth }: Workload): string {

@@ -1,8 +1,12 @@
 import { expect } from 'chai';
-import { Load, readRange, type Workload } from '../../../../daemon/cli/bench-load.ts';
-import type { BlockDevice } from '../../../../src/block/device.ts';
-import { BlockError, BlockOperation, RequestTable } from '../../../../src/block/request-table.ts';
-import { SlabPool } from '../../../../src/memory/slab-pool.ts';
+import { Load, readRange, type Workload } from '../../../../../daemon/cli/bench/load.ts';
+import type { BlockDevice } from '../../../../../src/block/device.ts';
+import {
+  BlockError,
+  BlockOperation,
+  RequestTable,
+} from '../../../../../src/block/request-table.ts';
+import { SlabPool } from '../../../../../src/memory/slab-pool.ts';
 
 const mebibyte = 2 ** 20;
 

@@ -1,6 +1,6 @@
-import type { VolumeConfig } from './config/schema.ts';
-import { clashes } from './config/clashes.ts';
-import { forgetSecrets, type VolumePlan } from './volume-plan.ts';
+import type { VolumeConfig } from '../config/schema.ts';
+import { clashes } from '../config/clashes.ts';
+import { forgetSecrets, type VolumePlan } from './plan.ts';
 
 /** Who has asked for a volume: the files of the configuration, or `iserctl attach`. */
 export type VolumeOrigin = 'configuration' | 'runtime';

@@ -1,12 +1,12 @@
 /** `iserctl bench URL`: a short measurement of one logical unit through the library, without a daemon and without NBD. */
-import { CodedError, ConfigurationError } from '../../src/errors.ts';
-import { formatTargetUrl, parseTargetUrl } from '../../src/iscsi/url.ts';
-import type { SessionReport } from '../lane/messages.ts';
-import { Load, readRange, type LoadGround, type LoadResult, type Workload } from './bench-load.ts';
-import { benchDocument, describeBench, ProgressLine, workloadName } from './bench-report.ts';
-import { edgeBytes, findSignatures } from './bench-signatures.ts';
-import { defineCommand, digestOptions, initiatorOptions, jsonOption, unitUrl } from './options.ts';
-import { unitSpec, withLane, type TargetOptions } from './target-session.ts';
+import { CodedError, ConfigurationError } from '../../../src/errors.ts';
+import { formatTargetUrl, parseTargetUrl } from '../../../src/iscsi/url.ts';
+import type { SessionReport } from '../../lane/messages.ts';
+import { Load, readRange, type LoadGround, type LoadResult, type Workload } from './load.ts';
+import { benchDocument, describeBench, ProgressLine, workloadName } from './report.ts';
+import { edgeBytes, findSignatures } from './signatures.ts';
+import { defineCommand, digestOptions, initiatorOptions, jsonOption, unitUrl } from '../options.ts';
+import { unitSpec, withLane, type TargetOptions } from '../target-session.ts';
 
 export const benchCommand = defineCommand({
   command: 'bench <url>',

@@ -1,11 +1,11 @@
 /** What the supervisor needs to serve one volume, made from a configuration file or from a `serve` command line. */
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { makeIsid } from '../src/iscsi/isid.ts';
-import type { PortalAddress } from '../src/iscsi/recovery.ts';
-import type { VolumeConfig } from './config/schema.ts';
-import type { ChapAccount, SessionSpec } from './lane/messages.ts';
-import type { ListenPlace } from './socket-listener.ts';
+import { makeIsid } from '../../src/iscsi/isid.ts';
+import type { PortalAddress } from '../../src/iscsi/recovery.ts';
+import type { VolumeConfig } from '../config/schema.ts';
+import type { ChapAccount, SessionSpec } from '../lane/messages.ts';
+import type { ListenPlace } from '../socket-listener.ts';
 
 export interface VolumeSpec {
   readonly name: string;

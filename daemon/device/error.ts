@@ -1,6 +1,6 @@
 /** What can go wrong with /dev/nbdN, and what the kernel's errno means for people. */
-import { CodedError } from '../src/errors.ts';
-import type { NativeError } from '../src/reactor/native.ts';
+import { CodedError } from '../../src/errors.ts';
+import type { NativeError } from '../../src/reactor/native.ts';
 
 export const KernelDeviceErrorCode = {
   /** The kernel has no "nbd" netlink family. */

@@ -1,10 +1,10 @@
 /** What a volume does when its sessions tell that their logical unit has changed, or is another one. */
 import { expect } from 'chai';
 import winston from 'winston';
-import type { SessionSpec } from '../../../daemon/lane/messages.ts';
-import type { OwnedDevice } from '../../../daemon/restart/device-succession.ts';
-import { Volume } from '../../../daemon/volume.ts';
-import { FakeLane } from '../../helpers/fake-lane.ts';
+import type { SessionSpec } from '../../../../daemon/lane/messages.ts';
+import type { OwnedDevice } from '../../../../daemon/restart/device-succession.ts';
+import { Volume } from '../../../../daemon/volume/volume.ts';
+import { FakeLane } from '../../../helpers/fake-lane.ts';
 
 const mebibyte = 2 ** 20;
 const nothing = (): undefined => undefined;

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import winston from 'winston';
-import { VolumeGeometry } from '../../../daemon/volume-geometry.ts';
-import type { BlockGeometry } from '../../../src/block/device.ts';
-import type { SessionReport } from '../../../daemon/lane/messages.ts';
-import { FakeLane } from '../../helpers/fake-lane.ts';
+import { VolumeGeometry } from '../../../../daemon/volume/geometry.ts';
+import type { BlockGeometry } from '../../../../src/block/device.ts';
+import type { SessionReport } from '../../../../daemon/lane/messages.ts';
+import { FakeLane } from '../../../helpers/fake-lane.ts';
 
 const mebibyte = 2 ** 20;
 

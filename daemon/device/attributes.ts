@@ -1,6 +1,6 @@
 /** What the kernel is told about a device, made from what a volume is. */
-import { ConfigurationError } from '../src/errors.ts';
-import type { BlockGeometry } from '../src/block/device.ts';
+import { ConfigurationError } from '../../src/errors.ts';
+import type { BlockGeometry } from '../../src/block/device.ts';
 
 /** Transmission flags (proto.md: Transmission flags) that the kernel's client acts on. */
 const TransmissionFlag = {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { devicesOf, type Surroundings } from '../../../daemon/kernel-device-sysfs.ts';
-import { KernelDevice, type KernelDeviceRequest } from '../../../daemon/kernel-device.ts';
-import type { BlockGeometry } from '../../../src/block/device.ts';
-import type { NativeNbdAttach } from '../../../src/reactor/native.ts';
+import { devicesOf, type Surroundings } from '../../../../daemon/device/sysfs.ts';
+import { KernelDevice, type KernelDeviceRequest } from '../../../../daemon/device/kernel-device.ts';
+import type { BlockGeometry } from '../../../../src/block/device.ts';
+import type { NativeNbdAttach } from '../../../../src/reactor/native.ts';
 
 const geometry: BlockGeometry = {
   sizeBytes: 1024 * 1024,

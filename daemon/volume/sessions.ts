@@ -1,12 +1,12 @@
-import { CodedError } from '../src/errors.ts';
-import type { BlockGeometry } from '../src/block/device.ts';
-import type { LaneEvent, SessionReport } from './lane/messages.ts';
-import type { LanePort } from './lane/lane-thread.ts';
-import type { Logger } from './logging.ts';
-import type { LoginGate } from './login-gate.ts';
-import type { OwnedDevice } from './restart/device-succession.ts';
-import { VolumeGeometry } from './volume-geometry.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import { CodedError } from '../../src/errors.ts';
+import type { BlockGeometry } from '../../src/block/device.ts';
+import type { LaneEvent, SessionReport } from '../lane/messages.ts';
+import type { LanePort } from '../lane/lane-thread.ts';
+import type { Logger } from '../logging.ts';
+import type { LoginGate } from '../login-gate.ts';
+import type { OwnedDevice } from '../restart/device-succession.ts';
+import { VolumeGeometry } from './geometry.ts';
+import type { VolumeSpec } from './spec.ts';
 
 /** What a session tells of itself, and the volume must act on. */
 export type SessionEvent = Extract<LaneEvent, { event: 'geometryChanged' | 'sessionFailed' }>;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { VolumeRetry } from '../../../daemon/volume-retry.ts';
-import type { Volume } from '../../../daemon/volume.ts';
-import { FakeTimers } from '../../helpers/fake-timers.ts';
+import { VolumeRetry } from '../../../../daemon/volume/retry.ts';
+import type { Volume } from '../../../../daemon/volume/volume.ts';
+import { FakeTimers } from '../../../helpers/fake-timers.ts';
 
 /** A volume whose `start` fails as often as it is told, and the pauses between attempts. */
 function retried(failures: number) {

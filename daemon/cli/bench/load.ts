@@ -1,11 +1,11 @@
 /** Requests to a block device, so many at a time for so long: what `iserctl bench` measures. */
 import { randomFillSync } from 'node:crypto';
-import type { BlockDevice } from '../../src/block/device.ts';
-import { BlockError, BlockOperation, type RequestOwner } from '../../src/block/request-table.ts';
-import { assert, CodedError } from '../../src/errors.ts';
-import { Histogram } from '../../src/histogram.ts';
-import { noBuffer, type BufferPool } from '../../src/memory/buffer-pool.ts';
-import type { ArenaMemory } from '../../src/reactor/reactor.ts';
+import type { BlockDevice } from '../../../src/block/device.ts';
+import { BlockError, BlockOperation, type RequestOwner } from '../../../src/block/request-table.ts';
+import { assert, CodedError } from '../../../src/errors.ts';
+import { Histogram } from '../../../src/histogram.ts';
+import { noBuffer, type BufferPool } from '../../../src/memory/buffer-pool.ts';
+import type { ArenaMemory } from '../../../src/reactor/reactor.ts';
 
 export interface Workload {
   readonly operation: 'read' | 'write';

@@ -1,9 +1,9 @@
-import type { BlockGeometry } from '../src/block/device.ts';
-import type { Tell } from './events.ts';
-import type { SessionSpec } from './lane/messages.ts';
-import type { Logger } from './logging.ts';
-import type { DeviceSuccession, OwnedDevice } from './restart/device-succession.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import type { BlockGeometry } from '../../src/block/device.ts';
+import type { Tell } from '../events.ts';
+import type { SessionSpec } from '../lane/messages.ts';
+import type { Logger } from '../logging.ts';
+import type { DeviceSuccession, OwnedDevice } from '../restart/device-succession.ts';
+import type { VolumeSpec } from './spec.ts';
 
 /** What becomes of a kernel device when its volume stops. */
 export const StopMode = {

@@ -1,12 +1,12 @@
-import { CodedError } from '../src/errors.ts';
-import { systemTimers } from '../src/timers.ts';
-import type { LanePool } from './lane-pool.ts';
-import type { LanePort } from './lane/lane-thread.ts';
-import type { Logger } from './logging.ts';
+import { CodedError } from '../../src/errors.ts';
+import { systemTimers } from '../../src/timers.ts';
+import type { LanePool } from '../lane-pool.ts';
+import type { LanePort } from '../lane/lane-thread.ts';
+import type { Logger } from '../logging.ts';
 import { Volume, type VolumeSurroundings } from './volume.ts';
-import type { StopMode } from './volume-device.ts';
-import { VolumeRetry } from './volume-retry.ts';
-import type { VolumeSpec } from './volume-spec.ts';
+import type { StopMode } from './device.ts';
+import { VolumeRetry } from './retry.ts';
+import type { VolumeSpec } from './spec.ts';
 
 export interface VolumeSetOptions {
   readonly lanes: Pick<LanePool, 'place' | 'release'>;

@@ -1,13 +1,13 @@
 /** A volume as a configuration wants it, with everything read that its keys point to: secrets, certificates. */
-import { ConfigurationError } from '../src/errors.ts';
-import { volumeProblem, type ConfigReading } from './config/load.ts';
-import type { Config, VolumeConfig } from './config/schema.ts';
-import { forget } from './config/secret.ts';
-import { readSecretFile } from './config/secret-file.ts';
-import type { ChapAccount } from './lane/messages.ts';
-import type { ListenPlace } from './socket-listener.ts';
-import { tlsFingerprint } from './tls/material.ts';
-import { defaultInitiatorName, makeVolumeSpec, type VolumeSpec } from './volume-spec.ts';
+import { ConfigurationError } from '../../src/errors.ts';
+import { volumeProblem, type ConfigReading } from '../config/load.ts';
+import type { Config, VolumeConfig } from '../config/schema.ts';
+import { forget } from '../config/secret.ts';
+import { readSecretFile } from '../config/secret-file.ts';
+import type { ChapAccount } from '../lane/messages.ts';
+import type { ListenPlace } from '../socket-listener.ts';
+import { tlsFingerprint } from '../tls/material.ts';
+import { defaultInitiatorName, makeVolumeSpec, type VolumeSpec } from './spec.ts';
 
 export interface VolumePlan {
   readonly config: VolumeConfig;

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { parseConfig } from '../../../daemon/config/load.ts';
-import { restartKeys } from '../../../daemon/config/restart-keys.ts';
-import type { ListenPlace } from '../../../daemon/socket-listener.ts';
-import { diffVolumes, type VolumeChange } from '../../../daemon/volume-diff.ts';
-import type { VolumePlan } from '../../../daemon/volume-plan.ts';
-import { makeVolumeSpec } from '../../../daemon/volume-spec.ts';
+import { parseConfig } from '../../../../daemon/config/load.ts';
+import { restartKeys } from '../../../../daemon/config/restart-keys.ts';
+import type { ListenPlace } from '../../../../daemon/socket-listener.ts';
+import { diffVolumes, type VolumeChange } from '../../../../daemon/volume/diff.ts';
+import type { VolumePlan } from '../../../../daemon/volume/plan.ts';
+import { makeVolumeSpec } from '../../../../daemon/volume/spec.ts';
 
 const secret = (text: string): Uint8Array => {
   const bytes = new Uint8Array(new SharedArrayBuffer(text.length));

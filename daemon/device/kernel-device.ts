@@ -8,13 +8,13 @@
  * - several sockets: a TIMEOUT of 0 would mean 30 s, after which the kernel kills a socket for one slow request. So TIMEOUT is set
  *   above the daemon's own deadline, which answers EIO first.
  */
-import { ConfigurationError } from '../src/errors.ts';
-import type { BlockGeometry } from '../src/block/device.ts';
-import type { NativeNbdAttach, NativeError } from '../src/reactor/native.ts';
-import { parseDevice, serverFlags, wholeBlocks } from './kernel-device-attributes.ts';
-import { explainRefusal, KernelDeviceError, KernelDeviceErrorCode } from './kernel-device-error.ts';
-import { realSurroundings, SysfsDevice, type Surroundings } from './kernel-device-sysfs.ts';
-import { system, type System } from './system.ts';
+import { ConfigurationError } from '../../src/errors.ts';
+import type { BlockGeometry } from '../../src/block/device.ts';
+import type { NativeNbdAttach, NativeError } from '../../src/reactor/native.ts';
+import { parseDevice, serverFlags, wholeBlocks } from './attributes.ts';
+import { explainRefusal, KernelDeviceError, KernelDeviceErrorCode } from './error.ts';
+import { realSurroundings, SysfsDevice, type Surroundings } from './sysfs.ts';
+import { system, type System } from '../system.ts';
 
 export interface KernelDeviceRequest {
   /** "auto" (first free) or "/dev/nbdN". */
