@@ -64,7 +64,7 @@ let lanes = 0;
 
 /** The difference that one workload makes, after a warm-up in which the code gets optimized. */
 async function difference(
-  options: { tree: string; url: string | undefined; execArgv: readonly string[] },
+  options: { tree: string; url: string | undefined; execArgv?: readonly string[] },
   workload: Workload,
 ): Promise<Meters & { iops: number }> {
   const socketPath = join(directory, `lane${lanes++}`);
@@ -72,7 +72,7 @@ async function difference(
   const lane = await LaneProcess.start({
     tree,
     socketPath,
-    execArgv,
+    ...(execArgv === undefined ? {} : { execArgv }),
     ...(url === undefined ? {} : { url }),
   });
   try {
@@ -102,7 +102,7 @@ async function row(
   url: string | undefined,
   workload: Workload,
 ): Promise<Row> {
-  const ordinary = await difference({ tree: tree.path, url, execArgv: [] }, workload);
+  const ordinary = await difference({ tree: tree.path, url }, workload);
   const roomy = await difference({ tree: tree.path, url, execArgv: withoutCollections }, workload);
   if (roomy.scavenges + roomy.markCompacts > 0) throw new Error('something was collected');
   const millions = ordinary.requests / 1e6;

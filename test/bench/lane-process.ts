@@ -1,5 +1,6 @@
 /** Starts a lane as a process of its own (lane-program.ts) and reads its meters. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { laneHeapOption } from '../../daemon/lane/heap.ts';
 import type { SessionSpec } from '../../daemon/lane/messages.ts';
 import { makeIsid } from '../../src/iscsi/isid.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
@@ -24,7 +25,7 @@ export interface LaneProcessOptions {
   readonly socketPath: string;
   /** Absent: a null device. */
   readonly url?: string;
-  /** Options of V8 and Node.js. */
+  /** Options of V8 and Node.js; default: those of a lane. */
   readonly execArgv?: readonly string[];
 }
 
@@ -42,7 +43,7 @@ export class LaneProcess {
   }
 
   static async start(options: LaneProcessOptions): Promise<LaneProcess> {
-    const { tree = repository, socketPath, url, execArgv = [] } = options;
+    const { tree = repository, socketPath, url, execArgv = [laneHeapOption] } = options;
     const spec = url === undefined ? null : sessionSpec(url);
     const child = fork(await laneBundle(tree), [socketPath, JSON.stringify(spec)], {
       execArgv: [...execArgv],
