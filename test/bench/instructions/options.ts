@@ -55,7 +55,11 @@ function treesOf(texts: readonly string[]): Tree[] {
     const [, name, directory] = match;
     return { name, directory: resolve(directory) };
   });
-  const hidden = trees.find((tree) => /^\/(tmp|run|dev)\//.test(`${tree.directory}/`));
+  // This tree is shown to the guest wherever it lies.
+  const hidden = trees.find(
+    ({ directory }) =>
+      /^\/(tmp|run|dev)\//.test(`${directory}/`) && directory !== resolve(repository),
+  );
   if (hidden !== undefined) throw new Error(`--tree: the guest does not see ${hidden.directory}`);
   if (new Set(trees.map(({ name }) => name)).size < trees.length)
     throw new Error('--tree: every tree needs a name of its own');
