@@ -29,7 +29,8 @@ export type ListenPlace = string | number | UnixPlace | TcpPlace;
 export interface SocketListener {
   /** A client that came by this listener is gone. */
   clientClosed(): void;
-  close(): void;
+  /** Resolves when the place is free for somebody else. */
+  close(): Promise<void>;
 }
 
 const backlog = 64;
@@ -130,6 +131,7 @@ export class SocketListeners {
       close: () => {
         listener.close();
         afterClose();
+        return Promise.resolve();
       },
     };
   }

@@ -207,7 +207,7 @@ export class Supervisor {
   ): Promise<() => Promise<void>> {
     assert(volume !== undefined, 'the volume is there');
     if (change.kind === 'change' && change.effect === ChangeEffect.live) {
-      volume.adopt(change.spec);
+      await volume.adopt(change.spec);
       return () => {
         volume.openDoors();
         return Promise.resolve();

@@ -22,4 +22,6 @@ export type RelayRequest =
 export type RelayEvent =
   /** A client has shown its certificate: `fd` is a socket that speaks plain NBD, greeting and client flags still to come. */
   | { readonly event: 'client'; readonly listener: number; readonly fd: number }
+  /** The listening socket is, so that its port can be bound anew. */
+  | { readonly event: 'closed'; readonly listener: number }
   | { readonly event: 'refused'; readonly listener: number; readonly reason: string };

@@ -23,4 +23,5 @@ port.on('message', (request: RelayRequest) => {
   }
   listeners.get(listener)?.close();
   listeners.delete(listener);
+  post({ event: 'closed', listener });
 });

@@ -15,6 +15,8 @@ export interface TlsRelayOptions {
 export class TlsRelay {
   readonly #options: TlsRelayOptions;
   readonly #onConnection = new Map<number, (fd: number) => void>();
+  /** Listeners that are being closed. */
+  readonly #closing = new Map<number, () => void>();
   #worker: Worker | undefined;
   #maximumClients: number;
   #nextListener = 0;
@@ -32,9 +34,9 @@ export class TlsRelay {
 
   /**
    * Serves TLS clients of the listening socket `fd`, which becomes the relay's; `onConnection` gets a socket that speaks NBD without TLS for
-   * each. Returns what closes it. Throws ConfigurationError when the files cannot be used; `fd` is then still the caller's.
+   * each. Returns what closes it, which resolves when the port is free. Throws ConfigurationError when the files cannot be used; `fd` is then still the caller's.
    */
-  listen(fd: number, files: TlsFiles, onConnection: (fd: number) => void): () => void {
+  listen(fd: number, files: TlsFiles, onConnection: (fd: number) => void): () => Promise<void> {
     const material = readMaterial(files);
     const listener = this.#nextListener++;
     this.#onConnection.set(listener, onConnection);
@@ -43,7 +45,12 @@ export class TlsRelay {
     this.#post({ request: 'listen', listener, fd, maximumClients, handshakeMs, ...material });
     return () => {
       this.#onConnection.delete(listener);
-      this.#post({ request: 'close', listener });
+      // Whose thread has ended is closed.
+      if (this.#worker === undefined) return Promise.resolve();
+      return new Promise((resolve) => {
+        this.#closing.set(listener, resolve);
+        this.#post({ request: 'close', listener });
+      });
     };
   }
 
@@ -64,14 +71,24 @@ export class TlsRelay {
     else onConnection(fd);
   }
 
+  #onClosed(listener: number): void {
+    this.#closing.get(listener)?.();
+    this.#closing.delete(listener);
+  }
+
   #start(): Worker {
     const worker = new Worker(new URL('./relay-worker.js', import.meta.url), { name: 'tls-relay' });
     worker.on('message', (event: RelayEvent) => {
       if (event.event === 'client') this.#onClient(event.listener, event.fd);
+      else if (event.event === 'closed') this.#onClosed(event.listener);
       else this.#options.onTrouble(`TLS client refused: ${event.reason}`);
     });
     worker.on('error', (error: Error) => {
       this.#options.onTrouble(`no TLS clients are served any more: ${error.message}`);
+    });
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+      for (const listener of [...this.#closing.keys()]) this.#onClosed(listener);
     });
     worker.unref();
     return worker;

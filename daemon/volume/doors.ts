@@ -61,20 +61,14 @@ export class VolumeDoors {
     if (failure !== undefined) throw failure as Error;
   }
 
-  /** Closes all but these; clients that are in stay. Returns the failures. */
-  closeAllBut(places: readonly ListenPlace[]): Error[] {
-    const failures: Error[] = [];
+  /** Closes all but these; clients that are in stay. Resolves with the failures when the places are free. */
+  async closeAllBut(places: readonly ListenPlace[]): Promise<Error[]> {
     const stays = ({ place }: Door): boolean =>
       places.some((other) => isDeepStrictEqual(other, place));
-    for (const { listener } of this.#doors.filter((door) => !stays(door))) {
-      try {
-        listener.close();
-      } catch (error) {
-        failures.push(error as Error);
-      }
-    }
+    const closing = this.#doors.filter((door) => !stays(door));
     this.#doors = this.#doors.filter(stays);
-    return failures;
+    const ends = await Promise.allSettled(closing.map(async ({ listener }) => listener.close()));
+    return ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as Error] : []));
   }
 
   clientGone(client: number): void {

@@ -150,10 +150,9 @@ export class Volume {
    * Takes up a specification that differs in nothing that sessions or the device are made from, but for the doors that are to be
    * opened: they are, by `openDoors`, when all volumes have closed theirs.
    */
-  adopt(spec: VolumeSpec): void {
+  async adopt(spec: VolumeSpec): Promise<void> {
     this.#spec = spec;
-    for (const { message } of this.#doors.closeAllBut(spec.places))
-      this.#surroundings.logger.error(`closing the socket: ${message}`);
+    await this.#closeDoorsBut(spec.places);
   }
 
   /** Throws the first failure; the other doors are open then. */
@@ -314,9 +313,13 @@ export class Volume {
     this.#sessions.follow(owned, geometry);
   }
 
-  async #tearDown(): Promise<void> {
-    for (const { message } of this.#doors.closeAllBut([]))
+  async #closeDoorsBut(places: VolumeSpec['places']): Promise<void> {
+    for (const { message } of await this.#doors.closeAllBut(places))
       this.#surroundings.logger.error(`closing the socket: ${message}`);
+  }
+
+  async #tearDown(): Promise<void> {
+    await this.#closeDoorsBut([]);
     await this.#sessions.unfollow();
     const mode = this.#stopMode;
     const isDetached = await this.#device.detach(mode, this.#spec.forceDetach === true);

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DaemonFixture, mebibyte, runIserd } from '../helpers/daemon-fixture.ts';
+import { DaemonFixture, mebibyte, runIserctl, runIserd } from '../helpers/daemon-fixture.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { NbdSocketClient } from '../helpers/nbd-socket.ts';
 import type { IserdProcess } from '../helpers/programs.ts';
@@ -65,9 +65,8 @@ describe('NBD over TLS', function () {
     theirs = join(directory, 'theirs');
     for (const authority of [ours, theirs]) {
       await makeAuthority(authority);
-      await makeCertificate(authority, 'client');
+      for (const name of ['client', 'server'] as const) await makeCertificate(authority, name);
     }
-    await makeCertificate(ours, 'server');
     port = await freePort();
     const argv = ['serve', tgt.urls[0], '--listen', `127.0.0.1:${port}`, ...tlsOptions()];
     daemon = await suite.iserd(...argv, '--log-level', 'debug');
@@ -137,6 +136,57 @@ describe('NBD over TLS', function () {
     const before = await openFds();
     for (let client = 0; client < 5; client++) await runOk('nbdinfo', ['--size', uri]);
     await waitUntil('descriptors are as many as before', async () => (await openFds()) <= before);
+  });
+
+  it('has a renewed certificate after a reload, for new clients; others stay', async () => {
+    const directory = fixture.directory();
+    const install = (from: string): void => {
+      for (const file of ['ca-cert.pem', 'server-cert.pem', 'server-key.pem'])
+        copyFileSync(join(from, file), join(directory, file));
+    };
+    install(ours);
+    const own = await freePort();
+    const control = join(directory, 'control');
+    const file = join(directory, 'iserd.toml');
+    writeFileSync(
+      file,
+      `[control]
+socket = "${control}"
+[[volume]]
+name = "data"
+url = "${tgt.urls[0]}"
+listen = "127.0.0.1:${own}"
+tls_certificate = "${directory}/server-cert.pem"
+tls_key = "${directory}/server-key.pem"
+tls_client_ca = "${directory}/ca-cert.pem"
+`,
+    );
+    const renewed = await fixture.iserd('--config', file);
+    const uri = (certificates: string): string =>
+      `nbds://127.0.0.1:${own}/data?tls-certificates=${certificates}`;
+    const stays = `import nbd
+h = nbd.NBD()
+h.set_uri_allow_local_file(True)
+h.connect_uri("${uri(ours)}")
+print("open", flush=True)
+input()
+h.pwrite(b"x" * 4096, 0)
+h.flush()
+print("served", flush=True)
+h.shutdown()
+`;
+    const client = fixture.spawn('/usr/bin/python3', ['-c', stays], ['pipe', 'pipe', 'pipe']);
+    await waitUntil('the client is in', () => client.stdout.includes('open'));
+    install(theirs);
+    const { code, stdout } = await runIserctl('reload', '--socket', control);
+    expect(code, stdout).to.equal(0);
+    expect(stdout).to.match(/data .*tls_certificate/);
+    expect(await runOk('nbdinfo', ['--size', uri(theirs)])).to.equal(`${sizeBytes}\n`);
+    expect((await run('nbdinfo', ['--size', uri(ours)])).code).not.to.equal(0);
+    client.child.stdin?.write('\n');
+    expect((await client.ended).code, client.stderr).to.equal(0);
+    expect(client.stdout).to.equal('open\nserved\n');
+    await renewed.stop();
   });
 
   it('needs a key that is nobody else’s', async () => {

@@ -41,7 +41,7 @@ describe('the watchdog', function () {
         },
         locks: { take: () => ({ name: '', fd: -1, release: nothing }) },
         legacy: { add: nothing },
-        listeners: { listen: () => ({ clientClosed: nothing, close: nothing }) },
+        listeners: { listen: () => ({ clientClosed: nothing, close: () => Promise.resolve() }) },
         logins: { run: (login) => login() },
         onClientEnded: nothing,
         tell: nothing,

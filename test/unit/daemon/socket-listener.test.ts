@@ -60,21 +60,21 @@ describe('the sockets on which clients come in', () => {
     expect(accepted).to.have.length(2);
   });
 
-  it('are removed when they are closed, if we have made them', () => {
-    listeners.listen(path, accept).close();
+  it('are removed when they are closed, if we have made them', async () => {
+    await listeners.listen(path, accept).close();
     expect(existsSync(path)).to.equal(false);
   });
 
-  it('may have been removed by somebody else', () => {
+  it('may have been removed by somebody else', async () => {
     const listener = listeners.listen(path, accept);
     rmSync(path);
-    listener.close();
+    await listener.close();
   });
 
   it('that were passed to us keep their file', async () => {
     const listener = listeners.listen(system.listenUnix(path, 0o600, 8), accept);
     await connect();
-    listener.close();
+    await listener.close();
     expect(existsSync(path)).to.equal(true);
   });
 

@@ -130,6 +130,7 @@ class Fixture {
                   `close ${typeof where === 'object' ? JSON.stringify(where) : where}`,
                 );
                 this.listeners.delete(where);
+                return Promise.resolve();
               },
             };
           },

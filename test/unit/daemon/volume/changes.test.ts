@@ -42,7 +42,7 @@ class Fixture {
         tell: nothing,
         locks: { take: () => ({ name: '', fd: -1, release: nothing }) },
         legacy: { add: nothing },
-        listeners: { listen: () => ({ clientClosed: nothing, close: nothing }) },
+        listeners: { listen: () => ({ clientClosed: nothing, close: () => Promise.resolve() }) },
         logger: winston.createLogger({ silent: true }),
         isRetried: false,
         onClientEnded: nothing,
