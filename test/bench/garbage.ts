@@ -104,7 +104,8 @@ async function row(
 ): Promise<Row> {
   const ordinary = await difference({ tree: tree.path, url }, workload);
   const roomy = await difference({ tree: tree.path, url, execArgv: withoutCollections }, workload);
-  if (roomy.scavenges + roomy.markCompacts > 0) throw new Error('something was collected');
+  if (roomy.scavenges + roomy.markCompacts > 0)
+    throw new Error(`${workloadName(workload)}: something was collected: ${JSON.stringify(roomy)}`);
   const millions = ordinary.requests / 1e6;
   return {
     tree: tree.name,

@@ -30,7 +30,12 @@ export interface LaneProcessOptions {
 }
 
 /** A young generation that holds everything a measurement allocates: nothing is collected, so heap growth is allocation. */
-export const withoutCollections = ['--max-semi-space-size=1024', '--min-semi-space-size=1024'];
+export const withoutCollections = [
+  '--max-semi-space-size=1024',
+  '--min-semi-space-size=1024',
+  // Collects what an idle program has left, however much room there is.
+  '--no-memory-reducer',
+];
 
 export class LaneProcess {
   readonly child: ChildProcess;
