@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../src/errors.ts';
-import { laneHeapOption } from './heap.ts';
+import { laneHeapOptions } from './heap.ts';
 import type { LaneEvent, LaneMessage, LaneMethod, LaneMethods, LaneOptions } from './messages.ts';
 
 interface Pending {
@@ -45,7 +45,7 @@ export class LaneThread implements LanePort {
     entry = new URL('./lane-worker.js', import.meta.url),
   ) {
     this.index = index;
-    setFlagsFromString(laneHeapOption);
+    for (const option of laneHeapOptions) setFlagsFromString(option);
     this.#worker = new Worker(entry, {
       workerData: options,
       name: `lane-${index}`,

@@ -1,6 +1,6 @@
 /** Starts a lane as a process of its own (lane-program.ts) and reads its meters. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { laneHeapOption } from '../../daemon/lane/heap.ts';
+import { laneHeapOptions } from '../../daemon/lane/heap.ts';
 import type { SessionSpec } from '../../daemon/lane/messages.ts';
 import { makeIsid } from '../../src/iscsi/isid.ts';
 import { parseTargetUrl } from '../../src/iscsi/url.ts';
@@ -31,10 +31,9 @@ export interface LaneProcessOptions {
 
 /** A young generation that holds everything a measurement allocates: nothing is collected, so heap growth is allocation. */
 export const withoutCollections = [
+  ...laneHeapOptions,
   '--max-semi-space-size=1024',
   '--min-semi-space-size=1024',
-  // Collects what an idle program has left, however much room there is.
-  '--no-memory-reducer',
 ];
 
 export class LaneProcess {
@@ -48,7 +47,7 @@ export class LaneProcess {
   }
 
   static async start(options: LaneProcessOptions): Promise<LaneProcess> {
-    const { tree = repository, socketPath, url, execArgv = [laneHeapOption] } = options;
+    const { tree = repository, socketPath, url, execArgv = laneHeapOptions } = options;
     const spec = url === undefined ? null : sessionSpec(url);
     const child = fork(await laneBundle(tree), [socketPath, JSON.stringify(spec)], {
       execArgv: [...execArgv],
