@@ -62,6 +62,22 @@ describe('a lane’s thread', function () {
     throw new Error('it did not fail');
   }
 
+  it('has a heap that is not collected for a megabyte of garbage', async () => {
+    const program = `
+      import { parentPort } from 'node:worker_threads';
+      import { getHeapSpaceStatistics } from 'node:v8';
+      parentPort.on('message', ({ sequence, method }) => {
+        const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space');
+        parentPort.postMessage({ sequence, result: young.space_size });
+        if (method === 'close') parentPort.close();
+      });`;
+    const own = new URL(`data:text/javascript,${encodeURIComponent(program)}`);
+    const nothing = (): void => undefined;
+    const lane = new LaneThread(0, options, nothing, nothing, own);
+    lanes.push(lane);
+    expect(await lane.call('statistics', {})).to.equal(16 * 2 ** 20);
+  });
+
   it('answers calls, with a heartbeat that advances', async () => {
     const lane = start();
     const first = await lane.call('statistics', {});
