@@ -1,6 +1,7 @@
 /** Entry file of a lane's worker thread: messages in, a Lane behind them. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../src/errors.ts';
+import { touchYoungGeneration } from './heap.ts';
 import { Lane } from './lane.ts';
 import type { LaneMessage, LaneOptions, LaneRequest } from './messages.ts';
 
@@ -9,6 +10,7 @@ assert(port !== null, 'a lane is a worker thread');
 const post = (message: LaneMessage): void => {
   port.postMessage(message);
 };
+touchYoungGeneration();
 const lane = new Lane(workerData as LaneOptions, post);
 
 port.on('message', (request: LaneRequest) => {
