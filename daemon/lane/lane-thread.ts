@@ -45,7 +45,7 @@ export class LaneThread implements LanePort {
     entry = new URL('./lane-worker.js', import.meta.url),
   ) {
     this.index = index;
-    for (const option of laneHeapOptions) setFlagsFromString(option);
+    for (const option of laneHeapOptions(options.lanes)) setFlagsFromString(option);
     this.#worker = new Worker(entry, {
       workerData: options,
       name: `lane-${index}`,

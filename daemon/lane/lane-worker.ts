@@ -10,8 +10,9 @@ assert(port !== null, 'a lane is a worker thread');
 const post = (message: LaneMessage): void => {
   port.postMessage(message);
 };
-touchYoungGeneration();
-const lane = new Lane(workerData as LaneOptions, post);
+const options = workerData as LaneOptions;
+touchYoungGeneration(options.lanes);
+const lane = new Lane(options, post);
 
 port.on('message', (request: LaneRequest) => {
   const { sequence, method, parameters } = request;

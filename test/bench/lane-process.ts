@@ -31,7 +31,7 @@ export interface LaneProcessOptions {
 
 /** A young generation that holds everything a measurement allocates: nothing is collected, so heap growth is allocation. */
 export const withoutCollections = [
-  ...laneHeapOptions,
+  ...laneHeapOptions(1),
   '--max-semi-space-size=1024',
   '--min-semi-space-size=1024',
 ];
@@ -47,7 +47,7 @@ export class LaneProcess {
   }
 
   static async start(options: LaneProcessOptions): Promise<LaneProcess> {
-    const { tree = repository, socketPath, url, execArgv = laneHeapOptions } = options;
+    const { tree = repository, socketPath, url, execArgv = laneHeapOptions(1) } = options;
     const spec = url === undefined ? null : sessionSpec(url);
     const child = fork(await laneBundle(tree), [socketPath, JSON.stringify(spec)], {
       execArgv: [...execArgv],
