@@ -1,6 +1,7 @@
 import type { BlockDevice, BlockGeometry } from '../../src/block/device.ts';
 import type { RequestTable } from '../../src/block/request-table.ts';
 import type { Reactor } from '../../src/reactor/reactor.ts';
+import { diskGeometry } from '../helpers/geometry.ts';
 
 /** Positions at its end are no small integers to V8, as on any real volume. */
 export const nullDeviceBytes = 2 ** 40;
@@ -16,16 +17,7 @@ export class NullDevice implements BlockDevice {
   constructor(reactor: Reactor, requests: RequestTable, sizeBytes: number) {
     this.requests = requests;
     this.#submitted = new Int32Array(requests.capacity);
-    this.geometry = {
-      sizeBytes,
-      logicalBlockLength: 512,
-      preferredLength: 4096,
-      readOnly: false,
-      rotational: false,
-      canTrim: true,
-      fastZeroes: true,
-      knowsAllocation: false,
-    };
+    this.geometry = diskGeometry(sizeBytes);
     reactor.addBatchEndListener(() => {
       // Completing one may submit others.
       while (this.#count > 0) this.requests.complete(this.#submitted[--this.#count], 0);

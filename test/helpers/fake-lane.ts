@@ -8,6 +8,7 @@ import type {
   SessionSpec,
 } from '../../daemon/lane/messages.ts';
 import { laneStatistics, sessionStatistics } from './statistics.ts';
+import { diskGeometry } from './geometry.ts';
 
 export class FakeLane implements LanePort {
   readonly index: number;
@@ -90,16 +91,7 @@ export class FakeLane implements LanePort {
   #report(session: number): SessionReport {
     return {
       session,
-      geometry: {
-        sizeBytes: 2 ** 20,
-        logicalBlockLength: 512,
-        preferredLength: 4096,
-        readOnly: false,
-        rotational: false,
-        canTrim: true,
-        fastZeroes: true,
-        knowsAllocation: false,
-      },
+      geometry: diskGeometry(2 ** 20),
       identity: this.identity,
       vendor: 'FAKE',
       product: 'LANE',

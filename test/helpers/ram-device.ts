@@ -2,6 +2,7 @@
 import type { BlockDevice, BlockGeometry, ExtentList } from '../../src/block/device.ts';
 import { BlockError, BlockOperation, RequestTable } from '../../src/block/request-table.ts';
 import type { Reactor } from '../../src/reactor/reactor.ts';
+import { diskGeometry } from './geometry.ts';
 
 export interface RamDeviceOptions {
   /** Requests that can be in flight; default 256. */
@@ -46,17 +47,7 @@ export class RamDevice implements BlockDevice {
     this.requests = new RequestTable(options.capacity ?? 256);
     this.bytes = new Uint8Array(sizeBytes);
     this.automatic = options.automatic ?? true;
-    this.geometry = {
-      sizeBytes,
-      logicalBlockLength: 512,
-      preferredLength: 4096,
-      readOnly: false,
-      rotational: false,
-      canTrim: true,
-      fastZeroes: true,
-      knowsAllocation: true,
-      ...options.geometry,
-    };
+    this.geometry = diskGeometry(sizeBytes, { knowsAllocation: true, ...options.geometry });
     reactor.addBatchEndListener(() => {
       if (this.automatic) this.finish();
     });

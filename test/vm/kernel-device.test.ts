@@ -7,6 +7,7 @@ import { system } from '../../daemon/system.ts';
 import type { NativeError } from '../../src/reactor/native.ts';
 import { NbdRamServer } from '../helpers/nbd-ram-server.ts';
 import { runOk } from '../helpers/programs.ts';
+import { diskGeometry } from '../helpers/geometry.ts';
 
 const sizeBytes = 8 * 1024 * 1024;
 const blockBytes = 4096;
@@ -30,16 +31,7 @@ describe('KernelDevice on a real kernel', () => {
 
   const request = (changes: Partial<KernelDeviceRequest> = {}): KernelDeviceRequest => ({
     device: 'auto',
-    geometry: {
-      sizeBytes,
-      logicalBlockLength: 512,
-      preferredLength: 4096,
-      readOnly: false,
-      rotational: false,
-      canTrim: true,
-      fastZeroes: true,
-      knowsAllocation: false,
-    },
+    geometry: diskGeometry(sizeBytes),
     lanes: 1,
     backendIdentifier: 'iserd:test',
     requestTimeoutMs: 60_000,

@@ -11,6 +11,7 @@ import {
 import { blockFlags, RequestHeader, validateRequest } from '../../../src/nbd/request.ts';
 import { replySlotLength } from '../../../src/nbd/reply-ring.ts';
 import { request } from '../../helpers/nbd-client.ts';
+import { diskGeometry } from '../../helpers/geometry.ts';
 
 const size = 1024 * 1024;
 const max = 32 * 1024 * 1024;
@@ -19,16 +20,7 @@ const einval = 22;
 const enospc = 28;
 const enotsup = 95;
 
-const geometry: BlockGeometry = {
-  sizeBytes: size,
-  logicalBlockLength: 512,
-  preferredLength: 4096,
-  readOnly: false,
-  rotational: false,
-  canTrim: true,
-  fastZeroes: true,
-  knowsAllocation: true,
-};
+const geometry = diskGeometry(size, { knowsAllocation: true });
 
 interface Case {
   readonly what: string;

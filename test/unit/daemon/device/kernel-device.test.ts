@@ -1,19 +1,10 @@
 import { expect } from 'chai';
 import { devicesOf, type Surroundings } from '../../../../daemon/device/sysfs.ts';
 import { KernelDevice, type KernelDeviceRequest } from '../../../../daemon/device/kernel-device.ts';
-import type { BlockGeometry } from '../../../../src/block/device.ts';
 import type { NativeNbdAttach } from '../../../../src/reactor/native.ts';
+import { diskGeometry } from '../../../helpers/geometry.ts';
 
-const geometry: BlockGeometry = {
-  sizeBytes: 1024 * 1024,
-  logicalBlockLength: 512,
-  preferredLength: 4096,
-  readOnly: false,
-  rotational: false,
-  canTrim: true,
-  fastZeroes: true,
-  knowsAllocation: true,
-};
+const geometry = diskGeometry(1024 * 1024, { knowsAllocation: true });
 
 function failure(code: string, syscall = 'netlink(nbd)'): Error {
   return Object.assign(new Error(`${syscall}: ${code}`), { code, syscall });

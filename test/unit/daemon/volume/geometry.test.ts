@@ -1,24 +1,11 @@
 import { expect } from 'chai';
 import winston from 'winston';
 import { VolumeGeometry } from '../../../../daemon/volume/geometry.ts';
-import type { BlockGeometry } from '../../../../src/block/device.ts';
 import type { SessionReport } from '../../../../daemon/lane/messages.ts';
 import { FakeLane } from '../../../helpers/fake-lane.ts';
+import { diskGeometry } from '../../../helpers/geometry.ts';
 
 const mebibyte = 2 ** 20;
-
-function geometryOf(sizeBytes: number): BlockGeometry {
-  return {
-    sizeBytes,
-    logicalBlockLength: 512,
-    preferredLength: 4096,
-    readOnly: false,
-    rotational: false,
-    canTrim: true,
-    fastZeroes: true,
-    knowsAllocation: false,
-  };
-}
 
 /** A volume of 1 MiB with a session on each of `lanes` lanes, and a device that shows what it was last told. */
 class Fixture {
@@ -42,7 +29,7 @@ class Fixture {
     this.geometry = new VolumeGeometry(
       this.lanes.map((lane) => ({
         lane,
-        report: { session: 0, geometry: geometryOf(mebibyte) } as SessionReport,
+        report: { session: 0, geometry: diskGeometry(mebibyte) } as SessionReport,
       })),
       winston.createLogger({ silent: true }),
     );
@@ -59,11 +46,11 @@ class Fixture {
   };
 
   follow(): void {
-    this.geometry.follow(this.device, geometryOf(mebibyte));
+    this.geometry.follow(this.device, diskGeometry(mebibyte));
   }
 
   grow(lane: number, sizeBytes: number): void {
-    this.geometry.onChanged(this.lanes[lane], 0, geometryOf(sizeBytes));
+    this.geometry.onChanged(this.lanes[lane], 0, diskGeometry(sizeBytes));
   }
 
   inspected(): number[] {
@@ -102,7 +89,7 @@ describe('the size of a volume', () => {
   it('stays when only write protection changes, of which the other sessions are made aware', async () => {
     const fixture = new Fixture(2);
     fixture.follow();
-    fixture.geometry.onChanged(fixture.lanes[0], 0, { ...geometryOf(mebibyte), readOnly: true });
+    fixture.geometry.onChanged(fixture.lanes[0], 0, { ...diskGeometry(mebibyte), readOnly: true });
     await turn();
     expect(fixture.geometry.current.readOnly).to.equal(true);
     expect(fixture.inspected()).to.deep.equal([1]);
@@ -161,7 +148,7 @@ describe('the size of a volume', () => {
 
   it('ignores a session that is not its own', async () => {
     const fixture = new Fixture(1);
-    fixture.geometry.onChanged(fixture.lanes[0], 7, geometryOf(2 * mebibyte));
+    fixture.geometry.onChanged(fixture.lanes[0], 7, diskGeometry(2 * mebibyte));
     await turn();
     expect(fixture.geometry.current.sizeBytes).to.equal(mebibyte);
   });
