@@ -35,7 +35,7 @@ interface FioSide {
 }
 
 /** Runs before the measurement begins. */
-export const rampSeconds = 1;
+export const rampSeconds = 0.5;
 
 /** Beyond the time of the measurement: fio's start in an emulated guest, requests that a slow server still owes. */
 const graceMs = 60_000;
@@ -73,7 +73,7 @@ export function fioArguments(
     `--offset=${options.offset ?? '0'}`,
     `--runtime=${options.seconds}`,
     '--time_based=1',
-    `--ramp_time=${rampSeconds}`,
+    `--ramp_time=${rampSeconds * 1000}ms`,
     '--randrepeat=0',
     '--norandommap=1',
     '--lat_percentiles=1',
