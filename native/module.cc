@@ -67,6 +67,8 @@ Napi::Value Layout(const Napi::CallbackInfo& info) {
   set("CompletionWord.status", word(offsetof(Completion, status)));
   set("CompletionWord.detail", word(offsetof(Completion, detail)));
   set("CompletionWord.detail2", word(offsetof(Completion, detail2)));
+  set("controlWords", kControlWords);
+  set("ControlWord.gatherMicroseconds", word(offsetof(Control, gather_microseconds)));
   set("Operation.receive", operation::kReceive);
   set("Operation.send", operation::kSend);
   set("Operation.rdmaSend", operation::kRdmaSend);

@@ -4,8 +4,8 @@
 
 namespace iserd {
 
-// The entries of the submission and completion arrays. src/reactor/layout.ts holds the same numbers
-// and says what they mean; a unit test compares both sides through layout().
+// The entries of the submission and completion arrays, and the control words. src/reactor/layout.ts
+// holds the same numbers and says what they mean; a unit test compares both sides through layout().
 struct Submission {
   uint32_t operation;
   uint32_t object;
@@ -35,6 +35,13 @@ struct Completion {
 };
 inline constexpr uint32_t kCompletionWords = 8;
 static_assert(sizeof(Completion) == kCompletionWords * sizeof(uint32_t));
+
+// What JavaScript changes without a call.
+struct Control {
+  uint32_t gather_microseconds;
+};
+inline constexpr uint32_t kControlWords = 1;
+static_assert(sizeof(Control) == kControlWords * sizeof(uint32_t));
 
 namespace operation {
 inline constexpr uint32_t kReceive = 1;

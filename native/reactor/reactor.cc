@@ -12,6 +12,8 @@ namespace iserd {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr uint32_t kMaximumSpinPenalty = 64;
 
 }  // namespace
@@ -111,7 +113,9 @@ void Reactor::Harvest() {
   }
   cq_turn_.clear();
   if (context_.Room() == 0) return;
-  for (const epoll_event& event : context_.epoll.Poll(events_)) {
+  std::span<epoll_event> ready = context_.epoll.Poll(events_);
+  if (!ready.empty() && options_.control->gather_microseconds > 0) ready = Gather(ready.size());
+  for (const epoll_event& event : ready) {
     const uint32_t id = EpollSet::IdOf(event);
     switch (const Source source = EpollSet::SourceOf(event); source) {
       case Source::kObject:
@@ -129,13 +133,22 @@ void Reactor::Harvest() {
   }
 }
 
+std::span<epoll_event> Reactor::Gather(size_t found) {
+  const auto deadline =
+      Clock::now() + std::chrono::microseconds(options_.control->gather_microseconds);
+  do {
+    sched_yield();
+  } while (Clock::now() < deadline);
+  const std::span<epoll_event> all(events_);
+  return all.first(found + context_.epoll.Poll(all.subspan(found)).size());
+}
+
 bool Reactor::Spin() {
   if (options_.spin_microseconds == 0 || objects_.size() == 0) return false;
   if (spins_to_skip_ > 0) {
     --spins_to_skip_;
     return false;
   }
-  using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::microseconds(options_.spin_microseconds);
   do {
     PollCompletionQueues();

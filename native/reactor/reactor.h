@@ -38,6 +38,7 @@ class Reactor final : private LoopWatch::Listener {
     std::span<const Submission>
         submissions;  // both arrays are the receiver's and outlive the reactor
     std::span<Completion> completions;
+    const Control* control;  // the receiver's, too; changes at any time
     uint32_t spin_microseconds;
     Receiver* receiver;
     uv_loop_t* loop;
@@ -85,6 +86,9 @@ class Reactor final : private LoopWatch::Listener {
   void OnLoopTurn() override;
   void OnDelayOver() override;
   void Harvest();
+  // `found` descriptors are ready and can wait: leaves the CPU to those who make more of them
+  // ready. All that are ready then.
+  [[nodiscard]] std::span<epoll_event> Gather(size_t found);
   // Polls until something completes or the spin budget is used up. Whether something did.
   [[nodiscard]] bool Spin();
   void PollCompletionQueues();

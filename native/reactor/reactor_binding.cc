@@ -42,26 +42,27 @@ class BatchScope {
 
 Napi::Function ReactorBinding::Define(Napi::Env env) {
   using R = ReactorBinding;
-  return DefineClass(
-      env, "Reactor",
-      {InstanceAccessor<&R::Submissions>("submissions"),
-       InstanceAccessor<&R::Completions>("completions"),
-       InstanceAccessor<&R::OpenObjects>("openObjects"), InstanceMethod<&R::Submit>("submit"),
-       InstanceMethod<&R::OpenStream>("openStream"),
-       InstanceMethod<&R::ConnectStream>("connectStream"),
-       InstanceMethod<&R::OpenListener>("openListener"),
-       InstanceMethod<&R::CloseObject>("closeObject"),
-       InstanceMethod<&R::DescriptorFreed>("descriptorFreed"),
-       InstanceMethod<&R::RdmaOpen>("rdmaOpen"),
-       InstanceMethod<&R::RdmaResolveAddress>("rdmaResolveAddress"),
-       InstanceMethod<&R::RdmaCreateQueuePair>("rdmaCreateQueuePair"),
-       InstanceMethod<&R::RdmaResolveRoute>("rdmaResolveRoute"),
-       InstanceMethod<&R::RdmaConnect>("rdmaConnect"),
-       InstanceMethod<&R::RdmaDisconnect>("rdmaDisconnect"),
-       InstanceMethod<&R::RdmaDeviceLimits>("rdmaDeviceLimits"),
-       InstanceMethod<&R::RegisterMemory>("registerMemory"),
-       InstanceMethod<&R::DeregisterMemory>("deregisterMemory"),
-       InstanceMethod<&R::Close>("close")});
+  return DefineClass(env, "Reactor",
+                     {InstanceAccessor<&R::Submissions>("submissions"),
+                      InstanceAccessor<&R::Completions>("completions"),
+                      InstanceAccessor<&R::ControlArray>("control"),
+                      InstanceAccessor<&R::OpenObjects>("openObjects"),
+                      InstanceMethod<&R::Submit>("submit"),
+                      InstanceMethod<&R::OpenStream>("openStream"),
+                      InstanceMethod<&R::ConnectStream>("connectStream"),
+                      InstanceMethod<&R::OpenListener>("openListener"),
+                      InstanceMethod<&R::CloseObject>("closeObject"),
+                      InstanceMethod<&R::DescriptorFreed>("descriptorFreed"),
+                      InstanceMethod<&R::RdmaOpen>("rdmaOpen"),
+                      InstanceMethod<&R::RdmaResolveAddress>("rdmaResolveAddress"),
+                      InstanceMethod<&R::RdmaCreateQueuePair>("rdmaCreateQueuePair"),
+                      InstanceMethod<&R::RdmaResolveRoute>("rdmaResolveRoute"),
+                      InstanceMethod<&R::RdmaConnect>("rdmaConnect"),
+                      InstanceMethod<&R::RdmaDisconnect>("rdmaDisconnect"),
+                      InstanceMethod<&R::RdmaDeviceLimits>("rdmaDeviceLimits"),
+                      InstanceMethod<&R::RegisterMemory>("registerMemory"),
+                      InstanceMethod<&R::DeregisterMemory>("deregisterMemory"),
+                      InstanceMethod<&R::Close>("close")});
 }
 
 ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -89,6 +90,8 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
 
   const auto submissions = Napi::Uint32Array::New(env, size_t{capacity} * kSubmissionWords);
   const auto completions = Napi::Uint32Array::New(env, size_t{capacity} * kCompletionWords);
+  const auto control = Napi::Uint32Array::New(env, kControlWords);
+  control_ = Napi::Persistent(control);
   submissions_ = Napi::Persistent(submissions);
   completions_ = Napi::Persistent(completions);
   on_completions_ = Napi::Persistent(info[3].As<Napi::Function>());
@@ -100,6 +103,7 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
       Reactor::Open({.arena = arena->mapping(),
                      .submissions = EntriesOf<const Submission>(submissions),
                      .completions = EntriesOf<Completion>(completions),
+                     .control = EntriesOf<const Control>(control).data(),
                      .spin_microseconds = spin,
                      .receiver = this,
                      .loop = loop,
@@ -163,6 +167,8 @@ Reactor* ReactorBinding::Opened(Napi::Env env) {
 Napi::Value ReactorBinding::Submissions(const Napi::CallbackInfo&) { return submissions_.Value(); }
 
 Napi::Value ReactorBinding::Completions(const Napi::CallbackInfo&) { return completions_.Value(); }
+
+Napi::Value ReactorBinding::ControlArray(const Napi::CallbackInfo&) { return control_.Value(); }
 
 Napi::Value ReactorBinding::OpenObjects(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(),

@@ -27,6 +27,7 @@ class ReactorBinding final : public Napi::ObjectWrap<ReactorBinding>,
 
   Napi::Value Submissions(const Napi::CallbackInfo& info);
   Napi::Value Completions(const Napi::CallbackInfo& info);
+  Napi::Value ControlArray(const Napi::CallbackInfo& info);
   Napi::Value OpenObjects(const Napi::CallbackInfo& info);
   void Submit(const Napi::CallbackInfo& info);
   Napi::Value OpenStream(const Napi::CallbackInfo& info);
@@ -61,6 +62,7 @@ class ReactorBinding final : public Napi::ObjectWrap<ReactorBinding>,
   Napi::FunctionReference on_completions_;
   Napi::Reference<Napi::Uint32Array> submissions_;
   Napi::Reference<Napi::Uint32Array> completions_;
+  Napi::Reference<Napi::Uint32Array> control_;
   Module* module_ = nullptr;
   std::unique_ptr<Reactor> reactor_;
 };

@@ -106,6 +106,7 @@ export class FakeReactor implements Reactor {
     maxQpWorkRequests: 4096,
     onDemandPaging: false,
   };
+  gathering = false;
   readonly memory: FakeMemory;
   /** How often `descriptorFreed` was called. */
   descriptorsFreed = 0;

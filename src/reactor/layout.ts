@@ -1,5 +1,6 @@
 /**
- * The two arrays through which TypeScript and the native reactor talk: one entry per operation, one crossing per batch.
+ * The arrays through which TypeScript and the native reactor talk: one entry per operation, one crossing per batch; and words that
+ * native code looks at when it needs them.
  * native/reactor/layout.h holds the same numbers; a unit test compares both through `native.layout()`.
  *
  * Submission entry, 12 x uint32 (48 bytes):
@@ -12,6 +13,7 @@
  */
 export const submissionWords = 12;
 export const completionWords = 8;
+export const controlWords = 1;
 
 export const SubmissionWord = {
   operation: 0,
@@ -35,6 +37,11 @@ export const CompletionWord = {
   status: 4,
   detail: 5,
   detail2: 6,
+} as const;
+
+export const ControlWord = {
+  /** While not 0: sockets that are ready are left alone for so long, so that more is ready when they are looked at. */
+  gatherMicroseconds: 0,
 } as const;
 
 export const Operation = {

@@ -8,6 +8,7 @@ import {
   CompletionKind,
   completionWords,
   CompletionWord,
+  ControlWord,
   Operation,
   SubmissionFlag,
   submissionWords,
@@ -38,6 +39,9 @@ export interface NativeReactorOptions {
   readonly spinMicroseconds: number;
 }
 
+/** About the time in which a target answers several requests. Twice as much gathers no more, a third of it less (test/bench/README.md). */
+const gatherMicroseconds = 30;
+
 export class NativeReactor implements Reactor {
   readonly arena: ArenaMemory;
   turn = 0;
@@ -46,6 +50,7 @@ export class NativeReactor implements Reactor {
   readonly #capacity: number;
   readonly #submissions: Uint32Array;
   readonly #completions: Uint32Array;
+  readonly #control: Uint32Array;
   readonly #streams = new SinkTable<StreamSink>();
   readonly #listeners = new SinkTable<ListenerSink>();
   readonly #connections = new SinkTable<RdmaSink>();
@@ -72,12 +77,21 @@ export class NativeReactor implements Reactor {
     this.#capacity = capacity;
     this.#submissions = this.#native.submissions;
     this.#completions = this.#native.completions;
+    this.#control = this.#native.control;
     this.arena = {
       sizeBytes: arena.buffer.byteLength,
       bytes: new Uint8Array(arena.buffer),
       view: new DataView(arena.buffer),
       base: arena.base,
     };
+  }
+
+  get gathering(): boolean {
+    return this.#control[ControlWord.gatherMicroseconds] > 0;
+  }
+
+  set gathering(wanted: boolean) {
+    this.#control[ControlWord.gatherMicroseconds] = wanted ? gatherMicroseconds : 0;
   }
 
   /** Streams, listeners and RDMA connections that are open. */

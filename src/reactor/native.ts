@@ -51,6 +51,8 @@ export interface NativeReactor {
   readonly submissions: Uint32Array;
   /** `capacity` completion entries of 8 uint32. */
   readonly completions: Uint32Array;
+  /** `controlWords` uint32, read at any time. */
+  readonly control: Uint32Array;
   /** Carries out the first `count` submission entries. Failures come back as completions, never as exceptions. */
   submit(count: number): void;
   /** Takes ownership of a connected stream socket fd; makes it non-blocking. */

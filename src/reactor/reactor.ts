@@ -77,6 +77,11 @@ export interface Reactor {
   readonly arena: ArenaMemory;
   /** What is being dispatched: a number for the completions of a batch, the next one for its batch-end listeners; 0: nothing. */
   readonly turn: number;
+  /**
+   * Whether sockets that have become ready are left alone for some microseconds before they are looked at. With many requests in
+   * flight one large batch costs all who share the CPUs less than many small ones; with few it would only be a delay.
+   */
+  gathering: boolean;
 
   /** The fd is the reactor's from here on, also when this throws. */
   openStream(fd: number, sink: StreamSink): ObjectId;

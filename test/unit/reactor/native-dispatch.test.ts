@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import {
   CompletionKind,
   completionWords,
+  ControlWord,
+  controlWords,
   Operation,
   SubmissionFlag,
   submissionWords,
@@ -19,6 +21,7 @@ import { RecordingSink } from './native-reactor-harness.ts';
 class ScriptedAddon {
   readonly submissions: Uint32Array;
   readonly completions: Uint32Array;
+  readonly control = new Uint32Array(controlWords);
   readonly submitted: number[][] = [];
   readonly calls: unknown[][] = [];
   readonly openObjects = 0;
@@ -106,6 +109,16 @@ function openScripted(): { reactor: NativeReactor; addon: ScriptedAddon } {
 }
 
 describe('native reactor dispatch', () => {
+  it('tells native code for how long to gather', () => {
+    const { reactor, addon } = openScripted();
+    expect(reactor.gathering).to.equal(false);
+    reactor.gathering = true;
+    expect(reactor.gathering).to.equal(true);
+    expect(addon.control[ControlWord.gatherMicroseconds]).to.be.within(1, 1000);
+    reactor.gathering = false;
+    expect([...addon.control]).to.deep.equal([0]);
+  });
+
   it('describes the arena', () => {
     const { arena } = openScripted().reactor;
     expect(arena.sizeBytes).to.equal(4096);

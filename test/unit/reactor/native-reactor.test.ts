@@ -258,6 +258,26 @@ describe('native reactor', () => {
     spinning.close();
   });
 
+  it('loses nothing while it gathers, however many sockets are ready at once', async () => {
+    const gathering = openReactor();
+    gathering.reactor.gathering = true;
+    gathering.put(1000, 'x');
+    const sinks: RecordingSink[] = [];
+    for (let i = 0; i < 100; i++) {
+      const [one, two] = system.socketPair(0);
+      const sink = new RecordingSink();
+      const stream = gathering.reactor.openStream(one, sink);
+      const other = gathering.reactor.openStream(two, new RecordingSink());
+      gathering.reactor.receive(stream, i, 1, 1);
+      gathering.reactor.send(other, 0, 1000, 1, 0, 0, false);
+      sinks.push(sink);
+    }
+    const received = await Promise.all(sinks.map((sink) => sink.wait('received')));
+    expect(received).to.deep.equal(sinks.map(() => [1, 0]));
+    expect(gathering.text(0, 100)).to.equal('x'.repeat(100));
+    gathering.close();
+  });
+
   it('says clearly that there is no RDMA device, or opens a connection', () => {
     try {
       fixture.reactor.close(fixture.reactor.rdmaOpen(silentRdmaSink));
