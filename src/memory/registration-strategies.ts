@@ -11,8 +11,8 @@ export type StrategyName = RegistrationStrategy['name'];
 export const strategyNames: readonly StrategyName[] = ['cache', 'static', 'copy', 'per-io', 'odp'];
 
 const defaultLimits: RegistrationLimits = { maxBytes: Infinity, maxEntries: 4096 };
-/** An eighth of a segment: buffers next to each other share a region, and a mostly idle daemon still pins little. */
-const defaultGranuleBytes = 256 * 1024;
+/** Of an NBD connection's receive chunk: small buffers next to each other share a region, and what is pinned stays close to what is used. */
+const defaultGranuleBytes = 64 * 1024;
 
 export interface StrategyOptions {
   readonly registrar: Registrar;
@@ -24,7 +24,7 @@ export interface StrategyOptions {
   };
   /** cache, per-io; default: no limit on bytes, 4096 regions. */
   readonly limits?: RegistrationLimits;
-  /** cache: what a miss is rounded out to; default 256 KiB, 0 = exact ranges. */
+  /** cache: what a miss is rounded out to; default 64 KiB, 0 = exact ranges. */
   readonly granuleBytes?: number;
   /** cache: rights every region gets beyond those asked for; default none. */
   readonly grantAccess?: number;
