@@ -121,7 +121,7 @@ async function row(
   };
 }
 
-const tgt = await Tgt.start({ luns: [{ sizeBytes }] });
+const tgt = await Tgt.start({ luns: [{ sizeBytes }], swift: true });
 const rows: Row[] = [];
 try {
   for (let round = 0; round < Number(values.rounds); round++)

@@ -10,6 +10,9 @@
 
 bench_tgt_up() {
   local count=$1 mebibytes=$2 lun file
+  # What `swift` means in test/helpers/tgt.ts, and why.
+  local tgt_arguments=(--nr_iothreads 1)
+  local -x MALLOC_MMAP_THRESHOLD_=$((32 << 20)) MALLOC_TRIM_THRESHOLD_=$((1 << 30))
   tgt_up "${mebibytes}M" || return
   for ((lun = 1; lun <= count; lun++)); do
     file=$tgt_file

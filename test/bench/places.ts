@@ -56,7 +56,7 @@ async function openHost(kinds: readonly ServerKind[], volumes: number): Promise<
   const directory = mkdtempSync(join(tmpdir(), 'iserd-bench-'));
   const sizeBytes = volumeMebibytes * 2 ** 20;
   const luns = Array.from({ length: volumes * shareCount(kinds) }, () => ({ sizeBytes }));
-  const tgt = await Tgt.start({ luns });
+  const tgt = await Tgt.start({ luns, swift: true });
   // Written before it is used, so that nobody reads holes.
   for (const file of tgt.files) await writeFile(file, Buffer.alloc(sizeBytes), { flag: 'r+' });
   return {

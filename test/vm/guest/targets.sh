@@ -44,6 +44,8 @@ lio_iser_mutual_url=$_iser:lio-mutual/0
 
 tgt_file=/dev/shm/iserd-tgt-disk
 tgt_log=/tmp/iserd-tgtd.log
+# More of tgtd's command line.
+tgt_arguments=()
 tgt_pid=''
 
 # Waits until tgtd answers; fails after 20 s, or at once when it has ended.
@@ -96,7 +98,7 @@ tgt_up() {
   [ -e "$tgt_file" ] || truncate -s "${1:-256M}" "$tgt_file"
   mkdir -p /run/tgtd
   # Over iSER tgtd listens on every address, port 3260. Naming the port here makes 1.0.85 refuse the next option.
-  tgtd -f --iscsi "portal=$portal_address:$tgt_port" --iser pool_sz_mb=256 >>"$tgt_log" 2>&1 &
+  tgtd -f --iscsi "portal=$portal_address:$tgt_port" --iser pool_sz_mb=256 "${tgt_arguments[@]}" >>"$tgt_log" 2>&1 &
   tgt_pid=$!
   _tgt_ready || return
   # Accounts belong to the whole daemon, whatever driver creates them.
