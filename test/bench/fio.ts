@@ -34,8 +34,10 @@ interface FioSide {
   };
 }
 
-/** Runs before the measurement begins. */
-export const rampSeconds = 0.5;
+/** How long fio runs before the measurement begins, which lasts for so many seconds. */
+export function rampSeconds(seconds: number): number {
+  return Math.min(0.5, seconds / 4);
+}
 
 /** Beyond the time of the measurement: fio's start in an emulated guest, requests that a slow server still owes. */
 const graceMs = 60_000;
@@ -45,7 +47,7 @@ export async function measure(
   workload: Workload,
   options: FioOptions,
 ): Promise<Measurement> {
-  const timeoutMs = (rampSeconds + options.seconds) * 1000 + graceMs;
+  const timeoutMs = (rampSeconds(options.seconds) + options.seconds) * 1000 + graceMs;
   const output = await withDeadline(
     runOk('fio', fioArguments(disks, workload, options), { timeoutMs }),
     // After SIGKILL a fio whose request never ends stays all the same.
@@ -73,7 +75,7 @@ export function fioArguments(
     `--offset=${options.offset ?? '0'}`,
     `--runtime=${options.seconds}`,
     '--time_based=1',
-    `--ramp_time=${rampSeconds * 1000}ms`,
+    `--ramp_time=${rampSeconds(options.seconds) * 1000}ms`,
     '--randrepeat=0',
     '--norandommap=1',
     '--lat_percentiles=1',

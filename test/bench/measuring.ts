@@ -147,7 +147,7 @@ async function sampleOf(
     size: `${volumeMebibytes}m`,
   });
   // Requests of the ramp-up are served too, at about the same rate.
-  const requests = measurement.iops * (seconds + rampSeconds);
+  const requests = measurement.iops * (seconds + rampSeconds(seconds));
   const cpu =
     server.pids.length === 0
       ? {}
