@@ -97,6 +97,11 @@ export class Tgt {
     return tgt;
   }
 
+  /** Of tgtd; -1 when it does not run. */
+  get pid(): number {
+    return this.#daemon?.pid ?? -1;
+  }
+
   /** What tgtd has printed. */
   get log(): string {
     return this.#log;
