@@ -101,7 +101,8 @@ for (const way of overIser) {
       const { daemon, status, uri } = await serveAsNobody(way.url, 96 * mebibyte);
       await ready(daemon);
       const registration = async () => (await status()).lanes[0].registrations[0];
-      const verified = verifyBy(uri, '--loops=3');
+      // On average 10 MiB are in flight.
+      const verified = verifyBy(uri, '--loops=3', '--iodepth=48');
       await waitUntil(
         'requests have pinned more than will be allowed',
         async () => (await registration()).pinnedBytes > 8 * mebibyte,
