@@ -69,6 +69,7 @@ Napi::Value Layout(const Napi::CallbackInfo& info) {
   set("CompletionWord.detail2", word(offsetof(Completion, detail2)));
   set("controlWords", kControlWords);
   set("ControlWord.gatherMicroseconds", word(offsetof(Control, gather_microseconds)));
+  set("ControlWord.spinMicroseconds", word(offsetof(Control, spin_microseconds)));
   set("Operation.receive", operation::kReceive);
   set("Operation.send", operation::kSend);
   set("Operation.rdmaSend", operation::kRdmaSend);

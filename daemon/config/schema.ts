@@ -77,7 +77,7 @@ export const digests = ['none', 'crc32c', 'prefer-crc32c'] as const;
 const digest = z.enum(digests);
 
 /** A sleeping CPU takes about as long to wake; what finds nothing is soon given up. Figures: test/bench/README.md. */
-export const defaultSpinMicroseconds = 100;
+export const defaultSpinMicroseconds = 400;
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 
@@ -256,7 +256,7 @@ export const mainSchema = z.strictObject({
     .prefault({}),
   lanes: z
     .strictObject({
-      /** How long a lane polls for more before it sleeps; it does so only while that finds something. 0: not at all. */
+      /** How long a lane polls for more before it sleeps, with few requests in flight and while that finds something. 0: not at all. */
       spin_us: z.number().int().min(0).max(1000).default(defaultSpinMicroseconds),
     })
     .prefault({}),

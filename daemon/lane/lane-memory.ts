@@ -13,7 +13,7 @@ import type { NbdLimits } from '../../src/nbd/limits.ts';
 import { systemTimers } from '../../src/timers.ts';
 import { openReactor, type OpenReactor } from '../../src/reactor/open.ts';
 import type { Reactor } from '../../src/reactor/reactor.ts';
-import { gatherWhenDeep } from './gathering.ts';
+import { paceByDepth } from './pacing.ts';
 import type { LaneOptions, RegistrationReport } from './messages.ts';
 import { lanePinLimit, pinnableBytes } from './pin-limit.ts';
 
@@ -116,7 +116,7 @@ export class LaneMemory {
     this.pool = new SlabPool({ sizeBytes: requestBytes, largeBytes });
     this.sessionPool = new SlabPool({ offset: requestBytes, sizeBytes: reservedBytes });
     this.requests = new RequestTable(options.requestCapacity);
-    gatherWhenDeep(this.reactor, this.requests);
+    paceByDepth(this.reactor, this.requests);
     this.shares = new LaneShares(this.pool.statistics, this.requests);
     this.#tidying = setInterval(() => {
       this.#tidy();

@@ -39,8 +39,9 @@ static_assert(sizeof(Completion) == kCompletionWords * sizeof(uint32_t));
 // What JavaScript changes without a call.
 struct Control {
   uint32_t gather_microseconds;
+  uint32_t spin_microseconds;
 };
-inline constexpr uint32_t kControlWords = 1;
+inline constexpr uint32_t kControlWords = 2;
 static_assert(sizeof(Control) == kControlWords * sizeof(uint32_t));
 
 namespace operation {

@@ -144,12 +144,13 @@ std::span<epoll_event> Reactor::Gather(size_t found) {
 }
 
 bool Reactor::Spin() {
-  if (options_.spin_microseconds == 0 || objects_.size() == 0) return false;
+  const uint32_t budget = options_.control->spin_microseconds;
+  if (budget == 0 || objects_.size() == 0) return false;
   if (spins_to_skip_ > 0) {
     --spins_to_skip_;
     return false;
   }
-  const auto deadline = Clock::now() + std::chrono::microseconds(options_.spin_microseconds);
+  const auto deadline = Clock::now() + std::chrono::microseconds(budget);
   do {
     PollCompletionQueues();
     if (!context_.DeliveryDue()) Harvest();

@@ -39,7 +39,6 @@ class Reactor final : private LoopWatch::Listener {
         submissions;  // both arrays are the receiver's and outlive the reactor
     std::span<Completion> completions;
     const Control* control;  // the receiver's, too; changes at any time
-    uint32_t spin_microseconds;
     Receiver* receiver;
     uv_loop_t* loop;
     std::function<void()> released;  // the loop has let go of the reactor's handles

@@ -72,13 +72,12 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
   if (env.IsExceptionPending()) return;
   Arguments arguments(info);
   const uint32_t capacity = arguments.Unsigned(1, "capacity");
-  const uint32_t spin = arguments.Unsigned(2, "spinMicroseconds");
   if (!arguments.ok()) return;
   if (arena == nullptr || arena->mapping() == nullptr) {
     Throw(env, {EINVAL, "reactor", "the arena is closed"});
     return;
   }
-  if (capacity == 0 || capacity > kMaximumCapacity || !info[3].IsFunction()) {
+  if (capacity == 0 || capacity > kMaximumCapacity || !info[2].IsFunction()) {
     Throw(env, {EINVAL, "reactor", "capacity must be 1 to 65536 and the last argument a function"});
     return;
   }
@@ -94,7 +93,7 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
   control_ = Napi::Persistent(control);
   submissions_ = Napi::Persistent(submissions);
   completions_ = Napi::Persistent(completions);
-  on_completions_ = Napi::Persistent(info[3].As<Napi::Function>());
+  on_completions_ = Napi::Persistent(info[2].As<Napi::Function>());
   // The resource must outlive the context: when it is collected, Node-API makes a new one for every
   // batch.
   async_context_.emplace(env, "iserd.reactor", info.This().As<Napi::Object>());
@@ -104,7 +103,6 @@ ReactorBinding::ReactorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
                      .submissions = EntriesOf<const Submission>(submissions),
                      .completions = EntriesOf<Completion>(completions),
                      .control = EntriesOf<const Control>(control).data(),
-                     .spin_microseconds = spin,
                      .receiver = this,
                      .loop = loop,
                      .released = [this] { OnReleased(); }});

@@ -107,6 +107,7 @@ export class FakeReactor implements Reactor {
     onDemandPaging: false,
   };
   gathering = false;
+  polling = true;
   readonly memory: FakeMemory;
   /** How often `descriptorFreed` was called. */
   descriptorsFreed = 0;

@@ -13,7 +13,7 @@
  */
 export const submissionWords = 12;
 export const completionWords = 8;
-export const controlWords = 1;
+export const controlWords = 2;
 
 export const SubmissionWord = {
   operation: 0,
@@ -42,6 +42,8 @@ export const CompletionWord = {
 export const ControlWord = {
   /** While not 0: sockets that are ready are left alone for so long, so that more is ready when they are looked at. */
   gatherMicroseconds: 0,
+  /** How long to poll before sleeping; 0: not at all. */
+  spinMicroseconds: 1,
 } as const;
 
 export const Operation = {

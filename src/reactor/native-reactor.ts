@@ -35,7 +35,7 @@ export interface NativeReactorOptions {
   readonly arena: NativeArena;
   /** Entries of the submission and of the completion array: how much one crossing carries. */
   readonly capacity: number;
-  /** How long to poll before sleeping, in microseconds; 0 = not at all. */
+  /** How long to poll before sleeping while `polling`, in microseconds; 0 = never. */
   readonly spinMicroseconds: number;
 }
 
@@ -48,6 +48,7 @@ export class NativeReactor implements Reactor {
   #lastTurn = 0;
   readonly #native: NativeReactorObject;
   readonly #capacity: number;
+  readonly #spinMicroseconds: number;
   readonly #submissions: Uint32Array;
   readonly #completions: Uint32Array;
   readonly #control: Uint32Array;
@@ -71,13 +72,13 @@ export class NativeReactor implements Reactor {
 
   constructor(options: NativeReactorOptions) {
     const { native, arena, capacity, spinMicroseconds } = options;
-    this.#native = new native.Reactor(arena, capacity, spinMicroseconds, (count) =>
-      this.#onCompletions(count),
-    );
+    this.#native = new native.Reactor(arena, capacity, (count) => this.#onCompletions(count));
     this.#capacity = capacity;
+    this.#spinMicroseconds = spinMicroseconds;
     this.#submissions = this.#native.submissions;
     this.#completions = this.#native.completions;
     this.#control = this.#native.control;
+    this.polling = true;
     this.arena = {
       sizeBytes: arena.buffer.byteLength,
       bytes: new Uint8Array(arena.buffer),
@@ -92,6 +93,14 @@ export class NativeReactor implements Reactor {
 
   set gathering(wanted: boolean) {
     this.#control[ControlWord.gatherMicroseconds] = wanted ? gatherMicroseconds : 0;
+  }
+
+  get polling(): boolean {
+    return this.#control[ControlWord.spinMicroseconds] > 0;
+  }
+
+  set polling(wanted: boolean) {
+    this.#control[ControlWord.spinMicroseconds] = wanted ? this.#spinMicroseconds : 0;
   }
 
   /** Streams, listeners and RDMA connections that are open. */

@@ -192,7 +192,6 @@ export interface Native {
   readonly Reactor: new (
     arena: NativeArena,
     capacity: number,
-    spinMicroseconds: number,
     onCompletions: (count: number) => number,
   ) => NativeReactor;
   readonly system: NativeSystem;

@@ -82,6 +82,11 @@ export interface Reactor {
    * flight one large batch costs all who share the CPUs less than many small ones; with few it would only be a delay.
    */
   gathering: boolean;
+  /**
+   * Whether the reactor looks for more for a while (its spin budget) before it sleeps; at first it does. With few requests in flight
+   * that saves the way into sleep and out of it; with many those who are to answer need the CPU.
+   */
+  polling: boolean;
 
   /** The fd is the reactor's from here on, also when this throws. */
   openStream(fd: number, sink: StreamSink): ObjectId;

@@ -30,7 +30,7 @@ export type ServerKind = UnitServerKind | HopServerKind;
 export const fieldNames = ['peers', 'polling'] as const;
 export type FieldName = (typeof fieldNames)[number];
 
-const polling = [0, 20, 50, 100].map((microseconds) => ({
+const polling = [0, 100, 400, 1000].map((microseconds) => ({
   name: `spin-${microseconds}`,
   configuration: `[lanes]\nspin_us = ${microseconds}`,
 }));

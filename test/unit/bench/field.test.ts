@@ -17,7 +17,12 @@ describe('bench field', () => {
   it('has ways to configure iserd, each with units of its own', () => {
     const kinds = serversOf('vm-lio', 'polling');
     expect(kinds.slice(0, 5).map(labelOf)).to.deep.equal([
-      ...['iserd spin-0 iSER', 'iserd spin-20 iSER', 'iserd spin-50 iSER', 'iserd spin-100 iSER'],
+      ...[
+        'iserd spin-0 iSER',
+        'iserd spin-100 iSER',
+        'iserd spin-400 iSER',
+        'iserd spin-1000 iSER',
+      ],
       'qemu-nbd iSER',
     ]);
     expect(shareCount(kinds)).to.equal(5);

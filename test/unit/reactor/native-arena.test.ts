@@ -111,7 +111,7 @@ describe('native arena', () => {
       .with.property('code', 'EBUSY');
     reactor.closeAll();
     arena.close();
-    expect(() => new native.Reactor(arena, 4, 0, () => 0)).to.throw(/arena is closed/);
+    expect(() => new native.Reactor(arena, 4, () => 0)).to.throw(/arena is closed/);
   });
 });
 

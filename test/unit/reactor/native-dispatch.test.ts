@@ -28,12 +28,7 @@ class ScriptedAddon {
   readonly #onCompletions: (count: number) => number;
   #nextId = 0x10000;
 
-  constructor(
-    _arena: NativeArena,
-    capacity: number,
-    _spin: number,
-    onCompletions: (count: number) => number,
-  ) {
+  constructor(_arena: NativeArena, capacity: number, onCompletions: (count: number) => number) {
     this.submissions = new Uint32Array(capacity * submissionWords);
     this.completions = new Uint32Array(capacity * completionWords);
     this.#onCompletions = onCompletions;
@@ -104,7 +99,7 @@ function openScripted(): { reactor: NativeReactor; addon: ScriptedAddon } {
     ) => NativeReactorObject,
   } as unknown as Native;
   const arena = { buffer: new ArrayBuffer(4096), base: 0x7000n } as unknown as NativeArena;
-  const reactor = new NativeReactor({ native, arena, capacity: 4, spinMicroseconds: 0 });
+  const reactor = new NativeReactor({ native, arena, capacity: 4, spinMicroseconds: 70 });
   return { reactor, addon: opened[opened.length - 1] };
 }
 
@@ -116,7 +111,18 @@ describe('native reactor dispatch', () => {
     expect(reactor.gathering).to.equal(true);
     expect(addon.control[ControlWord.gatherMicroseconds]).to.be.within(1, 1000);
     reactor.gathering = false;
-    expect([...addon.control]).to.deep.equal([0]);
+    expect(addon.control[ControlWord.gatherMicroseconds]).to.equal(0);
+  });
+
+  it('tells native code for how long to poll', () => {
+    const { reactor, addon } = openScripted();
+    expect(reactor.polling).to.equal(true);
+    expect(addon.control[ControlWord.spinMicroseconds]).to.equal(70);
+    reactor.polling = false;
+    expect(reactor.polling).to.equal(false);
+    expect(addon.control[ControlWord.spinMicroseconds]).to.equal(0);
+    reactor.polling = true;
+    expect(addon.control[ControlWord.spinMicroseconds]).to.equal(70);
   });
 
   it('describes the arena', () => {

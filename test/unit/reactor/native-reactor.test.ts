@@ -187,7 +187,7 @@ describe('native reactor', () => {
     const native = loadNative();
     let seen: number[] = [];
     const done = new Promise<void>((resolve) => {
-      const reactor = new native.Reactor(fixture.arena, 4, 0, (count) => {
+      const reactor = new native.Reactor(fixture.arena, 4, (count) => {
         seen = [...reactor.completions.subarray(0, count * 8)];
         reactor.close();
         resolve();
