@@ -10,7 +10,7 @@ import { sizeName } from '../workload.ts';
 const partTitles: Readonly<Record<PartName, string>> = {
   strategies: 'Strategies side by side',
   limits: 'Strategy cache by pin limit, 64 KiB random 70:30 QD32',
-  volumes: 'Pinned memory by volumes',
+  volumes: 'Strategies by volumes',
   registration: 'What one registration costs',
 };
 
@@ -45,7 +45,7 @@ function section(result: PartResult): string[] {
     case 'limits':
       return [...head, limitsTable(pool)];
     case 'volumes':
-      return [...head, volumesTable(pool)];
+      return [...head, ...volumesTables(pool)];
     case 'registration':
       return [...head, registrationTable(runs)];
   }
@@ -75,38 +75,60 @@ function poolOf(runs: readonly StrategiesRun[]): Pool {
   return { samples, idle, contenders };
 }
 
-function strategiesTables(pool: Pool): string[] {
-  const cells = cellsOf(pool);
-  const rows = (name: (cell: Cell) => string, text: (of: StrategySample[], cell: Cell) => string) =>
-    cells.map((cell) => [
-      name(cell),
-      ...pool.contenders.map((who) => text(samplesOf(pool, who, cell), cell)),
-    ]);
-  const byContender = (first: string, body: readonly (readonly string[])[]): string =>
-    markdownTable([first, ...pool.contenders], body);
+type Text = (samples: StrategySample[], cell: Cell) => string;
+
+/** A row for each workload, a column for each contender. */
+function rows(pool: Pool, name: (cell: Cell) => string, text: Text): string[][] {
+  return cellsOf(pool).map((cell) => [
+    name(cell),
+    ...pool.contenders.map((who) => text(samplesOf(pool, who, cell), cell)),
+  ]);
+}
+
+function byContender(
+  { contenders }: Pool,
+  first: string,
+  body: readonly (readonly string[])[],
+): string {
+  return markdownTable([first, ...contenders], body);
+}
+
+/** What a request gets and costs. */
+function requestTables(pool: Pool): string[] {
   return [
     byContender(
+      pool,
       'workload',
       rows(
+        pool,
         (cell) => `${cellName(cell)}, ${mainMetric(cell).unit}`,
         (samples, cell) => median(samples, mainMetric(cell).value),
       ),
     ),
     byContender(
+      pool,
       'CPU µs per request',
-      rows(cellName, (samples) => median(samples, cpuPerRequest)),
+      rows(pool, cellName, (samples) => median(samples, cpuPerRequest)),
     ),
     byContender(
+      pool,
       'registering, µs per request; misses per 1000 requests',
       rows(
+        pool,
         cellName,
         (samples) =>
           `${median(samples, registrationPerRequest)}; ${median(samples, missesPerThousand)}`,
       ),
     ),
-    byContender('pinned, MiB', [
+  ];
+}
+
+function strategiesTables(pool: Pool): string[] {
+  return [
+    ...requestTables(pool),
+    byContender(pool, 'pinned, MiB', [
       ['started', ...pool.contenders.map((who) => idlePins(pool, who, 'start'))],
-      ...rows(cellName, pinsText),
+      ...rows(pool, cellName, pinsText),
       ['35 s later', ...pool.contenders.map((who) => idlePins(pool, who, 'later'))],
     ]),
   ];
@@ -135,20 +157,28 @@ function limitsTable(pool: Pool): string {
   );
 }
 
-function volumesTable(pool: Pool): string {
-  return markdownTable(
-    ['volumes', ...pool.contenders],
-    cellsOf(pool).flatMap((cell) => [
-      [
-        `${cell.volumes}, started`,
-        ...pool.contenders.map((who) => idlePins(pool, who, 'start', cell.volumes)),
-      ],
-      [
-        `${cell.volumes}, 64 KiB random 70:30 QD4 each`,
-        ...pool.contenders.map((who) => pinsText(samplesOf(pool, who, cell))),
-      ],
-    ]),
-  );
+function volumesTables(pool: Pool): string[] {
+  const pinned = cellsOf(pool).flatMap((cell) => [
+    [
+      `${cell.volumes}, started`,
+      ...pool.contenders.map((who) => idlePins(pool, who, 'start', cell.volumes)),
+    ],
+    [
+      `${cell.volumes}, under load`,
+      ...pool.contenders.map((who) => pinsText(samplesOf(pool, who, cell))),
+    ],
+  ]);
+  return [
+    ...requestTables(pool),
+    byContender(
+      pool,
+      'mean latency, µs',
+      rows(pool, cellName, (samples) =>
+        median(samples, ({ meanLatencyMicroseconds }) => meanLatencyMicroseconds),
+      ),
+    ),
+    byContender(pool, 'volumes; pinned, MiB', pinned),
+  ];
 }
 
 function registrationTable(runs: readonly StrategiesRun[]): string {

@@ -93,12 +93,13 @@ describe('bench strategies: table', () => {
     ]);
   });
 
-  it('shows pinned memory by volumes, before and under load', () => {
+  it('shows requests and pinned memory by volumes, before and under load', () => {
     const samples = [sample('cache', 1, 100, { volumes: 8 })];
     const idle = [{ contender: 'cache', volumes: 8, moment: 'start', ...pins(0.5) }] as const;
     const text = markdownOf('volumes', run({ samples, idle }));
     expect(rows(text, '8, started')).to.deep.equal([['0.500 / 3.50']]);
-    expect(rows(text, '8, 64 KiB')).to.deep.equal([['1.00 / 4.00']]);
+    expect(rows(text, '8, under load')).to.deep.equal([['1.00 / 4.00']]);
+    expect(rows(text, '4 KiB random read QD32, 8 volumes, IOPS')).to.deep.equal([['100']]);
   });
 
   it('shows what one registration costs, where the kind could be measured', () => {
