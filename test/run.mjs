@@ -1,5 +1,6 @@
 // Runs the test layers in order and sums up their counts. Options: --only LAYER[,LAYER…], --list.
-// A layer that cannot be run is a failure, never a skip. Every layer's command ends with "N passed, N failed, N skipped".
+// A layer that cannot be run is a failure, never a skip. Every layer's command ends with "N passed, N failed, N skipped"; its lines
+// "failed: …" are said again at the end, where one looks first.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
@@ -75,7 +76,9 @@ const layers = {
         const code = await execute(command, (line) => lines.push(line));
         counts[code === 0 ? 'passed' : 'failed'] += 1;
         console.log(`  ${code === 0 ? '✔' : '✘'} ${name}`);
-        if (code !== 0) for (const line of lines) console.log(`    ${line}`);
+        if (code === 0) continue;
+        failures.push(`failed: ${name}`);
+        for (const line of lines) console.log(`    ${line}`);
       }
     };
     await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, next));
@@ -118,6 +121,9 @@ const layers = {
   /** The package, a machine that boots with it, a guest in the guest. By name only (npm run test:system): it takes a quarter of an hour. */
   system: () => counted(['bash', 'test/system/run.sh']),
 };
+
+/** A line for each failure of all layers, in order. */
+const failures = [];
 
 /** Process groups that are running, so that none outlives this program. */
 const running = new Set();
@@ -170,8 +176,10 @@ function execute([program, ...argv], onLine) {
 /** The sum of the counts that a command prints; a bad end that no counted failure explains is one failure more. */
 async function counted(command) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
+  const explained = failures.length;
   let seen = false;
   const code = await execute(command, (line) => {
+    if (line.startsWith('failed: ')) failures.push(line);
     const match = /^(\d+) passed, (\d+) failed, (\d+) skipped$/.exec(line);
     if (match === null) {
       console.log(line);
@@ -185,6 +193,9 @@ async function counted(command) {
   });
   if (!seen) console.log(`${command[0]} reported no counts (exit ${code})`);
   if (counts.failed === 0 && (code !== 0 || !seen)) counts.failed = 1;
+  if (counts.failed > 0 && failures.length === explained) {
+    failures.push(`failed: ${command.join(' ')} (exit ${code})`);
+  }
   return counts;
 }
 
@@ -215,6 +226,7 @@ for (const name of selectedLayers(process.argv.slice(2))) {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   table.push(`${name.padEnd(12)} ${seconds.padStart(7)} s   ${text(counts)}`);
 }
+if (failures.length > 0) console.log(`\n${failures.join('\n')}`);
 console.log(`\n${table.join('\n')}\n`);
 console.log(text(total));
 process.exitCode = total.failed === 0 ? 0 : 1;

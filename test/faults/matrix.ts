@@ -74,7 +74,8 @@ writeFileSync(
   `${directory}/faults${host ? '-host' : ''}${quick ? '-quick' : ''}.json`,
   `${JSON.stringify({ date: new Date().toISOString(), quick, only, rows }, undefined, 2)}\n`,
 );
-const failed = rows.filter(({ asExpected }) => !asExpected).length;
-console.log(`${rows.length - failed} passed, ${failed} failed, 0 skipped`);
+const failed = rows.filter(({ asExpected }) => !asExpected);
+for (const { fault, way, outcome } of failed) console.log(`failed: ${fault}, ${way}: ${outcome}`);
+console.log(`${rows.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
 await bed.close();
-process.exit(failed > 0 || rows.length === 0 ? 1 : 0);
+process.exit(failed.length > 0 || rows.length === 0 ? 1 : 0);
